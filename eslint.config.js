@@ -1,0 +1,22 @@
+import neostandard, { plugins } from 'neostandard'
+
+export default [
+  { ignores: ['dist/', '.data/', '.tap/'] },
+  ...neostandard({ ts: true }),
+  {
+    files: ['**/*.ts'],
+    plugins: { '@typescript-eslint': plugins['typescript-eslint'].plugin },
+    languageOptions: { parserOptions: { projectService: true } },
+    rules: {
+      '@typescript-eslint/no-explicit-any': 'error',
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: false }],
+      '@typescript-eslint/consistent-type-imports': 'error'
+    }
+  },
+  {
+    files: ['test/**/*.ts'],
+    // A tap subtest is awaited by its parent's end as well as by its own promise.
+    rules: { '@typescript-eslint/no-floating-promises': 'off' }
+  }
+]
