@@ -1,0 +1,64 @@
+import { readFile } from 'node:fs/promises'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import type {} from '@fastify/swagger'
+
+export interface DevUser {
+  readonly sub: string
+  readonly name: string
+}
+
+export interface PageRoutesOptions {
+  /** The accounts one may sign in as without a password: this is why the page exists in development only. */
+  readonly users: readonly DevUser[]
+  readonly issueToken: (sub: string) => Promise<string> | string
+  /** Scheme, host and port of the presigned URLs: the one foreign origin that the page may talk to. */
+  readonly s3Origin: string
+}
+
+const PAGE_FILES: ReadonlyArray<readonly [path: string, name: string, contentType: string]> = [
+  ['/', 'index.html', 'text/html; charset=utf-8'],
+  ['/page.css', 'page.css', 'text/css; charset=utf-8'],
+  ['/page.js', 'page.js', 'text/javascript; charset=utf-8']
+]
+
+/** Serves the page that shows the service at work, and the tokens of its demo users. */
+export async function pageRoutes (app: FastifyInstance, options: PageRoutesOptions): Promise<void> {
+  const contentSecurityPolicy = renderContentSecurityPolicy(options.s3Origin)
+
+  for (const [path, name, contentType] of PAGE_FILES) {
+    const file = new URL(`page/${name}`, import.meta.url)
+    app.get(path, { schema: { hide: true } }, async (_request, reply) => {
+      // Read each time, so that an edit shows on reload.
+      const text = await readFile(file, 'utf8')
+      return await neverStored(reply)
+        .header('content-security-policy', contentSecurityPolicy)
+        .type(contentType)
+        .send(text)
+    })
+  }
+
+  app.get('/dev/users', { schema: { hide: true } }, async (_request, reply) => {
+    const data = await Promise.all(options.users.map(async ({ sub, name }) => ({
+      sub, name, token: await options.issueToken(sub)
+    })))
+    return await neverStored(reply).send({ data })
+  })
+}
+
+function neverStored (reply: FastifyReply): FastifyReply {
+  return reply.header('cache-control', 'no-store')
+}
+
+function renderContentSecurityPolicy (s3Origin: string): string {
+  const origin = new URL(s3Origin).origin
+  return [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    `connect-src 'self' ${origin}`,
+    `img-src 'self' blob: data: ${origin}`,
+    "frame-ancestors 'none'",
+    "base-uri 'none'",
+    "form-action 'none'"
+  ].join('; ')
+}
