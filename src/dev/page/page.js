@@ -233,15 +233,23 @@ function kindsOf (policy) {
   return text[0].toUpperCase() + text.slice(1)
 }
 
-function formatSize (bytes) {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB']
-  let value = bytes
-  let unit = 0
-  for (; value >= 1024 && unit < units.length - 1; unit += 1) value /= 1024
-  return `${value < 10 && unit > 0 ? Number(value.toFixed(1)) : Math.round(value)} ${units[unit]}`
+/** A word for the corner where a picture would be. */
+function kindOf (contentType) {
+  if (contentType === 'text/plain') return 'TEXT'
+  return (contentType.split('/')[1] ?? '').split(/[.+-]/).at(-1).slice(0, 5).toUpperCase()
 }
 
-const formatDate = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
+function formatSize (bytes) {
+  if (bytes < 1024) return bytes === 1 ? '1 byte' : `${bytes} bytes`
+  const units = ['KiB', 'MiB', 'GiB', 'TiB']
+  let value = bytes / 1024
+  let unit = 0
+  for (; value >= 1024 && unit < units.length - 1; unit += 1) value /= 1024
+  // Rounded up, so that a file just over a limit never seems to be just under it.
+  return `${Math.ceil(value * 10) / 10} ${units[unit]}`
+}
+
+const formatDate = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' })
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The page
@@ -377,6 +385,7 @@ function addUpload (file, policy) {
   const row = clone('upload-template')
   uploads.set(upload, row)
   row.querySelector('.upload-name').textContent = file.name
+  row.querySelector('.upload-kind').textContent = kindOf(file.type)
   row.querySelector('.upload-size').textContent = formatSize(file.size)
   row.querySelector('progress').setAttribute('aria-label', `Upload of ${file.name}`)
   row.querySelector('[data-action=retry]').addEventListener('click', () => resumeUpload(upload))
@@ -387,8 +396,8 @@ function addUpload (file, policy) {
   })
   if (/^image\/(png|jpeg|gif|webp|avif)$/.test(file.type)) {
     const image = row.querySelector('img')
+    image.addEventListener('load', () => { image.hidden = false })
     image.src = URL.createObjectURL(file)
-    image.hidden = false
   }
   at('uploads').prepend(row)
   const problem = findProblem(file, policy)
@@ -432,7 +441,7 @@ function showUpload (upload) {
   const percent = Math.floor(upload.progress * 100)
   const progress = row.querySelector('progress')
   progress.value = percent
-  progress.hidden = upload.state === 'failed'
+  progress.hidden = upload.problem !== null
   const words = upload.problem
     ? explain(upload.problem, upload)
     : upload.state === 'sending' ? `${percent} %` : STATE_WORDS[upload.state]
@@ -517,7 +526,7 @@ function createFileItem (file) {
 function showPicture (item, file) {
   const image = item.querySelector('img')
   const kind = item.querySelector('.file-kind')
-  kind.textContent = file.contentType.split('/')[1].split(/[.+-]/).at(-1).toUpperCase()
+  kind.textContent = kindOf(file.contentType)
   if (!file.contentType.startsWith('image/')) return
   let triesLeft = 2
   const load = async () => {
