@@ -292,6 +292,8 @@ async function showSignIn () {
   sessionStorage.removeItem('sub')
   at('account').hidden = true
   at('workspace').hidden = true
+  at('gallery').replaceChildren()
+  announce('')
   const { json } = await call('GET', '/dev/users')
   at('users').replaceChildren(...json.data.map(user => {
     const item = clone('user-template')
