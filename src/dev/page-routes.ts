@@ -21,13 +21,16 @@ const PAGE_FILES: ReadonlyArray<readonly [path: string, name: string, contentTyp
   ['/page.js', 'page.js', 'text/javascript; charset=utf-8']
 ]
 
+/** Open to everyone, and no part of the API. */
+const OPEN = { schema: { hide: true }, config: { authentication: 'none' } } as const
+
 /** Serves the page that shows the service at work, and the tokens of its demo users. */
 export async function pageRoutes (app: FastifyInstance, options: PageRoutesOptions): Promise<void> {
   const contentSecurityPolicy = renderContentSecurityPolicy(options.s3Origin)
 
   for (const [path, name, contentType] of PAGE_FILES) {
     const file = new URL(`page/${name}`, import.meta.url)
-    app.get(path, { schema: { hide: true } }, async (_request, reply) => {
+    app.get(path, OPEN, async (_request, reply) => {
       // Read each time, so that an edit shows on reload.
       const text = await readFile(file, 'utf8')
       return await neverStored(reply)
@@ -37,7 +40,7 @@ export async function pageRoutes (app: FastifyInstance, options: PageRoutesOptio
     })
   }
 
-  app.get('/dev/users', { schema: { hide: true } }, async (_request, reply) => {
+  app.get('/dev/users', OPEN, async (_request, reply) => {
     const data = await Promise.all(options.users.map(async ({ sub, name }) => ({
       sub, name, token: await options.issueToken(sub)
     })))

@@ -550,11 +550,23 @@ function showPicture (item, file) {
 
 // Dialogs
 
+/** Whether the dialog was confirmed. Not by its `close` event, which comes late and may meet the next question. */
 function ask (dialog) {
-  dialog.returnValue = ''
   dialog.showModal()
   return new Promise(resolve => {
-    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'ok'), { once: true })
+    const listening = new window.AbortController()
+    const answer = isConfirmed => {
+      listening.abort()
+      dialog.close()
+      resolve(isConfirmed)
+    }
+    const { signal } = listening
+    dialog.addEventListener('cancel', () => answer(false), { signal })
+    dialog.querySelector('[data-close]').addEventListener('click', () => answer(false), { signal })
+    dialog.addEventListener('submit', event => {
+      event.preventDefault()
+      answer(true)
+    }, { signal })
   })
 }
 
@@ -580,9 +592,6 @@ at('notice').querySelector('button').addEventListener('click', () => {
   const title = at(session ? 'workspace-title' : 'sign-in-title')
   title.focus()
 })
-for (const button of document.querySelectorAll('[data-close]')) {
-  button.addEventListener('click', () => button.closest('dialog').close())
-}
 at('sign-out').addEventListener('click', act(signOut))
 at('policy').addEventListener('change', showPolicy)
 at('more').addEventListener('click', act(async () => {
