@@ -1,0 +1,123 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { BlockList, isIP } from 'node:net'
+import cors from '@fastify/cors'
+import helmet from '@fastify/helmet'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { Ajv } from 'ajv'
+import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import { isMigrated } from './database/migrate.js'
+import { downloadRoutes } from './downloads/routes.js'
+import { fileRoutes } from './files/routes.js'
+import { FileBody } from './files/schemas.js'
+import { authentication } from './plugins/authentication.js'
+import { clientErrorHandler, errorHandler, sendProblem } from './plugins/error-handler.js'
+import { health } from './plugins/health.js'
+import { openapi } from './plugins/openapi.js'
+import { Problem } from './problem-schemas.js'
+import { addressRateLimit, userRateLimit } from './plugins/rate-limits.js'
+import { requestLog } from './plugins/request-log.js'
+import { policyRoutes } from './policies/routes.js'
+import { PolicyBody } from './policies/schemas.js'
+import type { Services } from './services.js'
+import { uploadRoutes } from './uploads/routes.js'
+import { PutInstructions } from './uploads/schemas.js'
+import { VERSION } from './version.js'
+
+export interface AppOptions {
+  /** While true, /readyz fails and connections are closed after their reply. */
+  readonly isDraining?: () => boolean
+  /** Routes of development, registered last; production has none. */
+  readonly development?: (app: FastifyInstance) => Promise<void>
+}
+
+/** Files never come this way: the largest legal body is 32 values of metadata. */
+const BODY_LIMIT_BYTES = 64 * 1024
+
+/** The whole service as a Fastify app: the list of its plugins, then of its features. */
+export async function buildApp (services: Services, { isDraining = () => false, development }: AppOptions = {}): Promise<FastifyInstance> {
+  const { config, now } = services
+  const app = fastify({
+    loggerInstance: services.log as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
+    genReqId: requestIds(config.trustProxy),
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: 30_000,
+    return503OnClosing: false,
+    exposeHeadRoutes: false,
+    frameworkErrors: sendProblem,
+    clientErrorHandler,
+    routerOptions: { maxParamLength: 128 }
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  acceptJsonAlone(app)
+  validateStrictly(app)
+
+  await app.register(errorHandler)
+  await app.register(requestLog, { isDraining })
+  await app.register(helmet, { contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } })
+  await app.register(cors, {
+    origin: [...config.corsOrigins],
+    methods: ['GET', 'POST', 'PATCH', 'DELETE'],
+    allowedHeaders: ['authorization', 'content-type', 'idempotency-key', 'x-request-id'],
+    exposedHeaders: ['etag', 'location', 'link', 'retry-after', 'x-request-id', 'ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset'],
+    maxAge: 600
+  })
+  await app.register(addressRateLimit, config.rateLimits)
+  await app.register(authentication, { ...config.jwt, now })
+  await app.register(userRateLimit, config.rateLimits)
+  await app.register(openapi, { version: VERSION, docsUi: config.docsUi })
+  // What routes refer to by name, and what openapi.yaml lists as components.
+  for (const schema of [Problem, FileBody, PutInstructions, PolicyBody]) app.addSchema(schema)
+
+  await app.register(health, {
+    isDatabaseReady: async () => await isMigrated(services.database),
+    isBucketReachable: async () => await services.objectStorage.isReachable(config.s3.bucket),
+    isDraining
+  })
+  await app.register(fileRoutes, { services })
+  await app.register(policyRoutes, { services })
+  await app.register(uploadRoutes, { services })
+  await app.register(downloadRoutes, { services })
+  if (development) await app.register(development)
+  return app
+}
+
+/** One parser, so that no body reaches a handler unvalidated. An empty body is as good as none. */
+function acceptJsonAlone (app: FastifyInstance): void {
+  const parseJson = app.getDefaultJsonParser('error', 'error')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') return done(null, {})
+    return parseJson(request, body as string, done)
+  })
+  app.addHook('preValidation', async request => {
+    // A POST without any body, as `curl -X POST` sends it, asks for the defaults.
+    if (request.body === undefined && request.routeOptions.schema?.body !== undefined) request.body = {}
+  })
+}
+
+/** Fastify would drop unknown properties and turn texts into numbers; here only query strings are read as numbers. */
+function validateStrictly (app: FastifyInstance): void {
+  const options = { allErrors: true, useDefaults: true, removeAdditional: false, allowUnionTypes: true, strict: false, formats: { 'date-time': true, uri: true } } as const
+  const exact = new Ajv(options)
+  const fromText = new Ajv({ ...options, coerceTypes: true })
+  app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? exact : fromText).compile(schema as object))
+}
+
+/** A request keeps the id that a trusted proxy gave it; everyone else's is made here. */
+function requestIds (trustProxy: readonly string[]): (request: IncomingMessage) => string {
+  const proxies = new BlockList()
+  for (const range of trustProxy) {
+    const [address = '', prefix] = range.split('/')
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
+    if (prefix === undefined) proxies.addAddress(address, family)
+    else proxies.addSubnet(address, Number(prefix), family)
+  }
+  return request => {
+    const given = request.headers['x-request-id']
+    const from = request.socket.remoteAddress ?? ''
+    const isTrusted = typeof given === 'string' && /^[\w.:-]{1,64}$/.test(given) && isIP(from) !== 0 && proxies.check(from, isIP(from) === 6 ? 'ipv6' : 'ipv4')
+    return isTrusted ? given : randomUUID()
+  }
+}

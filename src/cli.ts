@@ -1,0 +1,29 @@
+#!/usr/bin/env node
+import { explainStartError } from './cli/explain-start-error.js'
+
+const usage = `Usage: presignd <command>
+
+  serve      start the service, configured by environment variables
+  migrate    apply the migrations of the database and end
+  token      print a token for the configured secret: --sub NAME [--scope "a b"] [--expires-in SECONDS]
+
+All variables are in .env.example.`
+
+// The SDK's notice about Node 20 would be the first thing that an operator reads, at every start.
+process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
+
+const [command, ...args] = process.argv.slice(2)
+try {
+  // Each command loads what it needs and no more.
+  switch (command) {
+    case 'serve': await (await import('./cli/serve.js')).serve(process.env); break
+    case 'migrate': await (await import('./cli/migrate.js')).migrateDatabase(process.env); break
+    case 'token': process.stdout.write(`${await (await import('./cli/token.js')).createToken(process.env, args)}\n`); break
+    default:
+      process.stderr.write(`${usage}\n`)
+      process.exitCode = command === undefined || command === 'help' || command === '--help' ? 0 : 2
+  }
+} catch (error) {
+  for (const line of explainStartError(error)) process.stderr.write(`presignd: ${line}\n`)
+  process.exit(1)
+}

@@ -1,0 +1,11 @@
+import { loadConfig } from '../config.js'
+import { closeOnSignals, startServer } from '../server.js'
+
+type Env = Readonly<Record<string, string | undefined>>
+
+/** Runs the service until it is told to end. */
+export async function serve (env: Env): Promise<void> {
+  const server = await startServer(loadConfig(env))
+  closeOnSignals(server)
+  server.services.log.info({ url: server.url }, 'presignd is ready')
+}

@@ -1,0 +1,225 @@
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { Type, type Static } from '@sinclair/typebox'
+import { Ajv } from 'ajv'
+
+/** An unsafe or impossible configuration. Each problem is one line that names the variable and the rule. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  constructor (readonly problems: readonly string[]) {
+    super(problems.join('\n'))
+  }
+}
+
+/** S3 refuses a signature that lives longer: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html */
+const MAX_URL_TTL_SECONDS = 604_800
+/** Shorter than a secret of the hash's own length weakens HS256: RFC 7518 section 3.2. */
+const MIN_SECRET_BYTES = 32
+
+const text = (description: string, options: { default?: string } = {}) => Type.String({ minLength: 1, description, ...options })
+const seconds = (description: string, value: number, minimum: number, maximum: number) =>
+  Type.Integer({ description: `${description} Seconds, ${minimum} to ${maximum}.`, default: value, minimum, maximum })
+const flag = (description: string, value: boolean) => Type.Boolean({ description, default: value })
+
+/** Every environment variable the service reads. `NAME_FILE` gives the path of a file that holds the value of NAME. */
+export const Environment = Type.Object({
+  HOST: text('The address to listen on.', { default: '127.0.0.1' }),
+  PORT: Type.Integer({ description: 'The port to listen on; 0 takes any free one.', default: 3000, minimum: 0, maximum: 65535 }),
+  DATABASE_URL: text('`sqlite:./path.db` (one process) or `postgres://user:password@host/name`.', { default: 'sqlite:./presignd.db' }),
+  DATABASE_MIGRATE: flag('Apply migrations at start. With `false`, run `presignd migrate` before.', true),
+  POLICIES_FILE: text('The YAML file with the upload policies.', { default: './policies.yaml' }),
+  S3_BUCKET: text('The bucket that files go to.'),
+  S3_REGION: text('The region of the bucket.', { default: 'us-east-1' }),
+  S3_ENDPOINT: Type.Optional(text('The URL of the S3 server; leave it out for AWS.')),
+  S3_FORCE_PATH_STYLE: flag('Put the bucket into the path instead of the host name.', false),
+  JWT_SECRET: Type.Optional(text('The shared secret of HS256, HS384 and HS512 tokens, at least 32 bytes.')),
+  JWT_JWKS_URL: Type.Optional(text('Where the public keys of RS256, PS256, ES256 and EdDSA tokens are; needs JWT_ISSUER.')),
+  JWT_ISSUER: Type.Optional(text('The `iss` that tokens must carry; alone, the keys are found by OIDC discovery.')),
+  JWT_AUDIENCE: text('The `aud` that tokens must carry, or several with commas between; `any` accepts every audience.'),
+  JWT_OWNER_CLAIM: text('The claim that names the owner of files.', { default: 'sub' }),
+  JWT_SCOPE_CLAIM: text('The claim with the scopes: a string with spaces between, or an array.', { default: 'scope' }),
+  JWT_TENANT_CLAIM: Type.Optional(text('The claim that names the tenant; when set, every token must carry it.')),
+  JWT_CLOCK_TOLERANCE_SECONDS: seconds('How far the clock of the issuer may be off.', 2, 0, 5),
+  CORS_ORIGINS: Type.Optional(text('The origins whose pages may call, with commas between, like `https://app.example.com`. None when unset.')),
+  TRUST_PROXY: Type.Optional(text('The addresses or CIDR ranges of the proxies in front, with commas between. None when unset.')),
+  UPLOAD_URL_TTL_SECONDS: seconds('How long an upload URL lives, unless its policy says otherwise.', 900, 60, MAX_URL_TTL_SECONDS),
+  DOWNLOAD_URL_TTL_SECONDS: seconds('How long a download URL lives, unless its policy says otherwise.', 900, 60, MAX_URL_TTL_SECONDS),
+  RATE_LIMIT_ADDRESS_PER_MINUTE: Type.Integer({ description: 'Requests a minute from one address before the token is looked at; 0 is no limit.', default: 1200, minimum: 0 }),
+  RATE_LIMIT_USER_PER_MINUTE: Type.Integer({ description: 'Requests a minute by one user; 0 is no limit.', default: 600, minimum: 0 }),
+  DOCS_UI: flag('Show the API under /docs.', false),
+  LOG_LEVEL: Type.Union(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map(level => Type.Literal(level)), { description: 'fatal, error, warn, info, debug, trace or silent.', default: 'info' }),
+  SHUTDOWN_DRAIN_SECONDS: seconds('How long requests are still served after SIGTERM, so that a load balancer notices.', 5, 0, 60)
+})
+export type Environment = Static<typeof Environment>
+
+export interface Config {
+  readonly host: string
+  readonly port: number
+  readonly database: { readonly url: string, readonly migrateAtStart: boolean }
+  readonly policiesFile: string
+  readonly s3: { readonly bucket: string, readonly region: string, readonly endpoint?: string, readonly forcePathStyle: boolean }
+  readonly jwt: JwtConfig
+  readonly corsOrigins: readonly string[]
+  readonly trustProxy: readonly string[]
+  readonly uploadUrlTtlSeconds: number
+  readonly downloadUrlTtlSeconds: number
+  readonly rateLimits: { readonly addressPerMinute: number, readonly userPerMinute: number }
+  readonly docsUi: boolean
+  readonly logLevel: string
+  readonly shutdownDrainSeconds: number
+  /** What is allowed but worth a warning in the log at start. */
+  readonly warnings: readonly string[]
+}
+
+export interface JwtConfig {
+  /** Either a shared secret, or public keys found at a JWKS or through the issuer's discovery document. */
+  readonly keys: { readonly secret: string } | { readonly issuer: string, readonly jwksUrl?: string }
+  readonly issuer?: string
+  /** Undefined accepts every audience. */
+  readonly audiences?: readonly string[]
+  readonly ownerClaim: string
+  readonly scopeClaim: string
+  readonly tenantClaim?: string
+  readonly clockToleranceSeconds: number
+}
+
+const validateEnvironment = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true }).compile(Environment)
+
+/**
+ * Reads, checks and freezes the whole configuration.
+ * @throws {ConfigError} with every problem at once
+ */
+export function loadConfig (env: Readonly<Record<string, string | undefined>>): Config {
+  const problems: string[] = []
+  const given = readVariables(env, problems)
+  if (!validateEnvironment(given)) {
+    for (const error of validateEnvironment.errors ?? []) {
+      const name = error.params['missingProperty'] ?? error.instancePath.slice(1)
+      if (error.keyword === 'required') problems.push(`${name} is not set: ${Environment.properties[name as keyof Environment].description}`)
+      else if (error.keyword === 'anyOf') problems.push(`${name} must be one of: ${Environment.properties[name as keyof Environment].description}`)
+      else if (error.keyword !== 'const') problems.push(`${name} ${error.message}`)
+    }
+    throw new ConfigError(problems)
+  }
+  const environment = given as unknown as Environment
+  const config: Config = {
+    host: environment.HOST,
+    port: environment.PORT,
+    database: { url: checkDatabaseUrl(environment.DATABASE_URL, problems), migrateAtStart: environment.DATABASE_MIGRATE },
+    policiesFile: environment.POLICIES_FILE,
+    s3: {
+      bucket: environment.S3_BUCKET,
+      region: environment.S3_REGION,
+      ...(environment.S3_ENDPOINT && { endpoint: checkUrl('S3_ENDPOINT', environment.S3_ENDPOINT, problems) }),
+      forcePathStyle: environment.S3_FORCE_PATH_STYLE
+    },
+    jwt: jwtConfig(environment, problems),
+    corsOrigins: list(environment.CORS_ORIGINS).map(origin => checkOrigin(origin, problems)),
+    trustProxy: list(environment.TRUST_PROXY).map(range => checkAddressRange(range, problems)),
+    uploadUrlTtlSeconds: environment.UPLOAD_URL_TTL_SECONDS,
+    downloadUrlTtlSeconds: environment.DOWNLOAD_URL_TTL_SECONDS,
+    rateLimits: { addressPerMinute: environment.RATE_LIMIT_ADDRESS_PER_MINUTE, userPerMinute: environment.RATE_LIMIT_USER_PER_MINUTE },
+    docsUi: environment.DOCS_UI,
+    logLevel: environment.LOG_LEVEL as string,
+    shutdownDrainSeconds: environment.SHUTDOWN_DRAIN_SECONDS,
+    warnings: environment.JWT_AUDIENCE === 'any'
+      ? ['JWT_AUDIENCE is "any": a token made for another service is accepted here too']
+      : []
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return freeze(config)
+}
+
+function readVariables (env: Readonly<Record<string, string | undefined>>, problems: string[]): Record<string, string> {
+  const given: Record<string, string> = {}
+  for (const name of Object.keys(Environment.properties)) {
+    const value = env[name]
+    const file = env[`${name}_FILE`]
+    if (value && file) problems.push(`${name} and ${name}_FILE are both set: keep one`)
+    else if (value) given[name] = value
+    else if (file) {
+      try {
+        given[name] = readFileSync(file, 'utf8').trim()
+      } catch (error) {
+        problems.push(`${name}_FILE cannot be read: ${(error as Error).message}`)
+      }
+    }
+  }
+  return given
+}
+
+function jwtConfig (environment: Environment, problems: string[]): JwtConfig {
+  const { JWT_SECRET: secret, JWT_JWKS_URL: jwksUrl, JWT_ISSUER: issuer } = environment
+  if (secret && jwksUrl) problems.push('JWT_SECRET and JWT_JWKS_URL are both set: keep one, since tokens are signed with either a secret or a key pair')
+  else if (!secret && !jwksUrl && !issuer) problems.push('JWT_SECRET is not set: set it, or JWT_ISSUER (OIDC discovery), or JWT_JWKS_URL with JWT_ISSUER')
+  else if (jwksUrl && !issuer) problems.push('JWT_ISSUER is not set: it is required with JWT_JWKS_URL')
+  if (secret && Buffer.byteLength(secret) < MIN_SECRET_BYTES) {
+    problems.push(`JWT_SECRET must be at least ${MIN_SECRET_BYTES} bytes long (it has ${Buffer.byteLength(secret)}): make one with "openssl rand -base64 48"`)
+  }
+  if (jwksUrl) checkSecureUrl('JWT_JWKS_URL', jwksUrl, problems)
+  if (issuer && !secret) checkSecureUrl('JWT_ISSUER', issuer, problems)
+  const audiences = list(environment.JWT_AUDIENCE)
+  if (audiences.length === 0) problems.push('JWT_AUDIENCE must name an audience, or be "any"')
+  return {
+    keys: secret ? { secret } : { issuer: issuer ?? '', ...(jwksUrl && { jwksUrl }) },
+    ...(issuer && { issuer }),
+    ...(environment.JWT_AUDIENCE !== 'any' && { audiences }),
+    ownerClaim: environment.JWT_OWNER_CLAIM,
+    scopeClaim: environment.JWT_SCOPE_CLAIM,
+    ...(environment.JWT_TENANT_CLAIM && { tenantClaim: environment.JWT_TENANT_CLAIM }),
+    clockToleranceSeconds: environment.JWT_CLOCK_TOLERANCE_SECONDS
+  }
+}
+
+function list (value = ''): string[] {
+  return value.split(',').map(item => item.trim()).filter(item => item !== '')
+}
+
+function checkUrl (name: string, value: string, problems: string[]): string {
+  const url = parseUrl(value)
+  if (!url || !['http:', 'https:'].includes(url.protocol)) problems.push(`${name} must be an http or https URL`)
+  else if (url.username || url.password || url.search || url.hash) problems.push(`${name} must not hold credentials, a query or a fragment`)
+  return value
+}
+
+/** Keys that arrive over plain http can be swapped on the way; loopback has no way. */
+function checkSecureUrl (name: string, value: string, problems: string[]): void {
+  const url = parseUrl(value)
+  const isLoopback = url && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
+  if (!url || !(url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback))) problems.push(`${name} must be an https URL`)
+}
+
+function checkOrigin (value: string, problems: string[]): string {
+  if (value === '*') problems.push('CORS_ORIGINS must list origins: "*" would let every page on the web use a visitor\'s token')
+  else if (parseUrl(value)?.origin !== value) problems.push(`CORS_ORIGINS: "${value}" is not an origin like https://app.example.com (no path, no trailing slash)`)
+  return value
+}
+
+function checkAddressRange (value: string, problems: string[]): string {
+  const [address = '', prefix, ...rest] = value.split('/')
+  const version = isIP(address)
+  const bits = Number(prefix)
+  const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && bits > 0 && bits <= (version === 4 ? 32 : 128))
+  if (version === 0 || !isPrefix || rest.length > 0) {
+    problems.push(`TRUST_PROXY: "${value}" is not an IP address or CIDR range like 10.0.0.0/8 (and /0 would trust everyone)`)
+  }
+  return value
+}
+
+function checkDatabaseUrl (value: string, problems: string[]): string {
+  if (!/^(sqlite:.|postgres(ql)?:\/\/.)/.test(value)) problems.push('DATABASE_URL must begin with "sqlite:" and a path, or be a postgres:// URL')
+  return value
+}
+
+function parseUrl (value: string): URL | null {
+  try {
+    return new URL(value)
+  } catch {
+    return null
+  }
+}
+
+function freeze<T extends object> (value: T): T {
+  for (const child of Object.values(value)) if (typeof child === 'object' && child !== null) freeze(child)
+  return Object.freeze(value)
+}

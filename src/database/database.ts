@@ -1,0 +1,57 @@
+import { randomBytes } from 'node:crypto'
+import { Kysely } from 'kysely'
+import { ApiError } from '../errors.js'
+import { postgresDialect } from './postgres.js'
+import type { Database } from './schema.js'
+import { sqliteDialect } from './sqlite.js'
+
+export interface OpenDatabaseOptions {
+  /** Hears of connections that break while nobody uses them. */
+  readonly onError: (error: Error) => void
+}
+
+/** Opens lazily: the first query connects. `url` is `sqlite:PATH` or `postgres://…`. */
+export function openDatabase (url: string, { onError }: OpenDatabaseOptions): Kysely<Database> {
+  const dialect = url.startsWith('sqlite:') ? sqliteDialect(url.slice('sqlite:'.length)) : postgresDialect(url, onError)
+  return new Kysely<Database>({ dialect })
+}
+
+/** A random secret that all processes on one database share: made by whoever asks first, then kept. */
+export async function sharedSecret (database: Kysely<Database>, name: string): Promise<Buffer> {
+  await database.insertInto('secrets').values({ name, value: randomBytes(32).toString('base64') })
+    .onConflict(conflict => conflict.doNothing()).execute()
+  const row = await database.selectFrom('secrets').select('value').where('name', '=', name).executeTakeFirstOrThrow()
+  return Buffer.from(row.value, 'base64')
+}
+
+/**
+ * Runs queries; an outage of the database becomes a 503 that asks to come back, with the cause for the log.
+ * Any other error is a fault of ours and stays what it is.
+ * @throws {ApiError} NOT_READY
+ */
+export async function query<T> (run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    if (!isOutage(error)) throw error
+    throw new ApiError('NOT_READY', 'The database does not answer. Try again in a moment.', { cause: error, retryAfterSeconds: 2 })
+  }
+}
+
+/**
+ * SQLSTATE classes: 08 connection, 25006 read-only, 40 rolled back, 53 resources, 57 operator, 58 system.
+ * @see https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+const POSTGRES_OUTAGE = /^(08...|25006|40...|53...|57...|58...)$/
+/** SQLITE_BUSY, _READONLY, _IOERR, _FULL, _CANTOPEN: https://www.sqlite.org/rescode.html */
+const SQLITE_OUTAGE = new Set([5, 8, 10, 13, 14])
+const NETWORK_OUTAGE = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT'])
+
+function isOutage (error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const { code, errcode } = error as { code?: unknown, errcode?: unknown }
+  if (typeof errcode === 'number') return SQLITE_OUTAGE.has(errcode & 0xff)
+  if (typeof code === 'string') return POSTGRES_OUTAGE.test(code) || NETWORK_OUTAGE.has(code)
+  // The pool and the client of pg say these without a code.
+  return /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|not queryable/i.test(error.message)
+}

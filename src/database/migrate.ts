@@ -1,0 +1,24 @@
+import { Migrator, type Kysely } from 'kysely'
+import type { Database } from './schema.js'
+import { files } from './migrations/0001-files.js'
+
+/** In order; an entry that was released is never changed. */
+const migrations = { '0001-files': files }
+
+/**
+ * Applies what is missing, under a lock that other processes wait for: each migration runs once.
+ * @returns the names of the migrations that were applied
+ */
+export async function migrate (database: Kysely<Database>): Promise<string[]> {
+  const { error, results } = await migrator(database).migrateToLatest()
+  if (error) throw new Error('The database could not be migrated', { cause: error })
+  return (results ?? []).map(result => result.migrationName)
+}
+
+export async function isMigrated (database: Kysely<Database>): Promise<boolean> {
+  return (await migrator(database).getMigrations()).every(migration => migration.executedAt !== undefined)
+}
+
+function migrator (database: Kysely<Database>): Migrator {
+  return new Migrator({ db: database, provider: { getMigrations: async () => migrations } })
+}

@@ -1,0 +1,47 @@
+import type { ColumnType } from 'kysely'
+
+/** Times are milliseconds since 1970 and sizes are bytes: the same `bigint` column on both engines. */
+export interface Database {
+  files: FilesTable
+  secrets: SecretsTable
+}
+
+export interface FilesTable {
+  id: ColumnType<string, string, never>
+  tenant: ColumnType<string, string, never>
+  owner: ColumnType<string, string, never>
+  policy: ColumnType<string, string, never>
+  status: string
+  version: number
+  filename: string
+  content_type: string
+  size_bytes: number
+  checksum_sha256: string | null
+  visibility: string
+  bucket: string
+  object_key: string
+  staging_key: string | null
+  multipart_upload_id: string | null
+  etag: string | null
+  /** A JSON object of strings. */
+  metadata: string
+  replaces: string | null
+  replaced_into: string | null
+  rejected_reason: string | null
+  url_deadline: number
+  lease_token: string | null
+  lease_until: number | null
+  next_check_at: number | null
+  attempts: number
+  purged_at: number | null
+  idem_key: string | null
+  idem_hash: string | null
+  created_at: number
+  updated_at: number
+  ready_at: number | null
+}
+
+export interface SecretsTable {
+  name: string
+  value: string
+}

@@ -1,0 +1,57 @@
+import { mkdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, resolve } from 'node:path'
+import { SqliteDialect, type SqliteDatabase, type Dialect } from 'kysely'
+
+/** The part of `node:sqlite` that is used here; `@photostructure/sqlite` has the same one for Node 20. */
+interface DatabaseSync {
+  exec (sql: string): void
+  prepare (sql: string): {
+    all (...parameters: unknown[]): unknown[]
+    run (...parameters: unknown[]): { changes: number | bigint, lastInsertRowid: number | bigint }
+    iterate (...parameters: unknown[]): IterableIterator<unknown>
+    columns? (): unknown[]
+  }
+  close (): void
+}
+
+/**
+ * One file, one process. WAL with `synchronous=FULL`: a row that was answered survives a power cut.
+ * @see https://www.sqlite.org/pragma.html#pragma_synchronous
+ */
+export function sqliteDialect (path: string): Dialect {
+  const absolute = path === ':memory:' ? path : resolve(path)
+  return new SqliteDialect({
+    database: async () => {
+      if (absolute !== ':memory:') mkdirSync(dirname(absolute), { recursive: true })
+      const database = openSqlite(absolute)
+      database.exec('pragma journal_mode = wal')
+      database.exec('pragma synchronous = full')
+      database.exec('pragma busy_timeout = 5000')
+      return adapt(database)
+    }
+  })
+}
+
+function openSqlite (path: string): DatabaseSync {
+  const require = createRequire(import.meta.url)
+  const builtin = process.getBuiltinModule?.('node:sqlite') as { DatabaseSync: new (path: string) => DatabaseSync } | undefined
+  const { DatabaseSync } = builtin ?? require('@photostructure/sqlite') as { DatabaseSync: new (path: string) => DatabaseSync }
+  return new DatabaseSync(path)
+}
+
+/** Kysely speaks the interface of better-sqlite3, which tells statements that return rows from others. */
+function adapt (database: DatabaseSync): SqliteDatabase {
+  return {
+    close: () => database.close(),
+    prepare (sql) {
+      const statement = database.prepare(sql)
+      return {
+        reader: /^\s*(select|with|pragma|explain)\b|\breturning\b/i.test(sql),
+        all: parameters => statement.all(...parameters),
+        run: parameters => statement.run(...parameters),
+        iterate: parameters => statement.iterate(...parameters)
+      }
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import type { ObjectKey } from '../policies/object-key.js'
+import type { Visibility } from '../policies/policy.js'
+
+/** The id of a file, which is its upload's id too. Made by `services.newId` alone. */
+export type FileId = string & { readonly brand: 'FileId' }
+
+interface FileBase {
+  readonly id: FileId
+  readonly tenant: string
+  readonly owner: string
+  readonly policy: string
+  readonly filename: string
+  readonly contentType: string
+  /** What the client declared and the signature binds; once ready, what the store holds. They are equal. */
+  readonly sizeBytes: number
+  /** Base64, as S3 writes it: what the client declared and the signature binds. */
+  readonly checksumSha256: string | null
+  readonly visibility: Visibility
+  readonly bucket: string
+  readonly key: ObjectKey
+  readonly metadata: Readonly<Record<string, string>>
+  /** The file whose content this upload replaces when it becomes ready. */
+  readonly replaces: FileId | null
+  /** Until when any write URL ever handed out for this key is valid. */
+  readonly urlDeadline: Date
+  readonly version: number
+  readonly createdAt: Date
+  readonly updatedAt: Date
+}
+
+/** Waiting for the bytes. */
+export interface PendingFile extends FileBase { readonly status: 'pending' }
+/** One process holds a lease and looks at the object; a lease that ran out may be taken over. */
+export interface VerifyingFile extends FileBase { readonly status: 'verifying', readonly leaseToken: string, readonly leaseUntil: Date }
+/** What arrived is what was promised: this file can be downloaded. */
+export interface ReadyFile extends FileBase { readonly status: 'ready', readonly etag: string, readonly readyAt: Date }
+/** What arrived is not what was promised; the object is deleted. */
+export interface RejectedFile extends FileBase { readonly status: 'rejected', readonly rejectedReason: string }
+/** Given up before any bytes were accepted. */
+export interface ExpiredFile extends FileBase { readonly status: 'expired' }
+/** Gone. `replacedInto` names the file that took over its content, when the upload was a replacement. */
+export interface DeletedFile extends FileBase { readonly status: 'deleted', readonly replacedInto: FileId | null }
+
+/**
+ * A row, by its state: pending → verifying → ready | rejected, pending → expired, ready → deleted.
+ * Rejected, expired and deleted rows are tombstones: they stay until the object is gone and `urlDeadline` has passed.
+ */
+export type File = PendingFile | VerifyingFile | ReadyFile | RejectedFile | ExpiredFile | DeletedFile
+export type FileStatus = File['status']
+
+/** Everything but the tombstone of a deleted file. */
+export type LivingFile = Exclude<File, DeletedFile>

@@ -1,0 +1,93 @@
+import { Type, type Static } from '@sinclair/typebox'
+import { CONTENT_TYPE_RULE } from '../policies/policy.js'
+import type { LivingFile } from './file.js'
+
+/** Ids are looked up, never parsed; the rule only keeps bytes out that a database refuses. */
+export const FileIdText = Type.String({ pattern: '^[A-Za-z0-9-]{1,64}$', description: 'The id of a file.', examples: ['0b8a4c1e-2f0d-4b7e-9a51-6f2b8f5c1a77'] })
+export const FileParams = Type.Object({ id: FileIdText })
+
+const Time = (description: string) => Type.String({ format: 'date-time', description, examples: ['2026-11-25T09:30:00.000Z'] })
+
+export const Filename = Type.String({
+  minLength: 1,
+  maxLength: 1024,
+  description: 'The name shown to people. Control and bidirectional characters and folders are taken out; it never becomes a path.',
+  examples: ['holiday.png']
+})
+
+export const Metadata = Type.Record(
+  Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$' }),
+  Type.String({ maxLength: 1024, pattern: '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$' }),
+  { maxProperties: 32, additionalProperties: false, description: 'Up to 32 values of your own, kept with the file and never interpreted.', examples: [{ album: 'summer' }] }
+)
+
+export const FileStatusText = Type.Union(['pending', 'verifying', 'ready', 'rejected', 'expired'].map(status => Type.Literal(status)), {
+  description: 'Where the file is in its life.'
+})
+
+export const FileBody = Type.Object({
+  id: FileIdText,
+  owner: Type.String({ description: 'The owner claim of the token that created the file.' }),
+  policy: Type.String(),
+  filename: Type.String(),
+  contentType: Type.String({ pattern: CONTENT_TYPE_RULE }),
+  sizeBytes: Type.Integer({ minimum: 0, description: 'Bytes.' }),
+  status: FileStatusText,
+  visibility: Type.Union([Type.Literal('private'), Type.Literal('authenticated'), Type.Literal('public')]),
+  bucket: Type.String(),
+  key: Type.String({ description: 'Where the object is in the bucket.' }),
+  etag: Type.Optional(Type.String({ description: 'The ETag of the object; once ready.' })),
+  checksumSha256: Type.Optional(Type.String({ description: 'The SHA-256 declared at creation, in base64.' })),
+  metadata: Metadata,
+  replaces: Type.Optional(Type.String({ description: 'The file whose content this upload will replace.' })),
+  rejectedReason: Type.Optional(Type.String({ description: 'Why the upload was rejected, in words.' })),
+  createdAt: Time('When the upload was created.'),
+  updatedAt: Time('When the row changed last.'),
+  readyAt: Type.Optional(Time('When the object was found to be what was promised.'))
+}, { $id: 'File', additionalProperties: false, description: 'A file: what is known of it, not its bytes.' })
+export type FileBody = Static<typeof FileBody>
+
+/** A file as clients see it. Leases, deadlines and the tenant stay inside. */
+export function toFileBody (file: LivingFile): FileBody {
+  return {
+    id: file.id,
+    owner: file.owner,
+    policy: file.policy,
+    filename: file.filename,
+    contentType: file.contentType,
+    sizeBytes: file.sizeBytes,
+    status: file.status,
+    visibility: file.visibility,
+    bucket: file.bucket,
+    key: file.key,
+    ...(file.status === 'ready' && { etag: file.etag, readyAt: file.readyAt.toISOString() }),
+    ...(file.status === 'rejected' && { rejectedReason: file.rejectedReason }),
+    ...(file.checksumSha256 !== null && { checksumSha256: file.checksumSha256 }),
+    ...(file.replaces !== null && { replaces: file.replaces }),
+    metadata: file.metadata,
+    createdAt: file.createdAt.toISOString(),
+    updatedAt: file.updatedAt.toISOString()
+  }
+}
+
+export const UpdateFileBody = Type.Object({
+  filename: Type.Optional(Filename),
+  metadata: Type.Optional(Metadata)
+}, { additionalProperties: false, minProperties: 1 })
+export type UpdateFileBody = Static<typeof UpdateFileBody>
+
+export const ListFilesQuery = Type.Object({
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 50, description: 'How many files a page holds at most.' })),
+  cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 512, description: 'The `nextCursor` of the page before.' })),
+  status: Type.Optional(Type.Union(['pending', 'verifying', 'ready', 'rejected', 'expired'].map(status => Type.Literal(status)), { default: 'ready', description: 'Only files in this state.' })),
+  policy: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Only files of this policy.' })),
+  owner: Type.Optional(Type.String({ minLength: 1, maxLength: 255, pattern: '^[^\\u0000-\\u001f]+$', description: 'Another owner\'s files; needs the scope `files:admin`.' }))
+}, { additionalProperties: false })
+export type ListFilesQuery = Static<typeof ListFilesQuery>
+
+export const FileListReply = Type.Object({
+  data: Type.Array(Type.Ref('File')),
+  nextCursor: Type.Optional(Type.String({ description: 'Bring it back as `cursor` for the next page; left out on the last one.' }))
+})
+
+export const FileReply = Type.Object({ file: Type.Ref('File') })

@@ -1,0 +1,76 @@
+import jwt from '@fastify/jwt'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import fastifyPlugin from 'fastify-plugin'
+import { ApiError } from '../errors.js'
+import type { User } from '../user.js'
+import { createKeySet, type KeySet } from './key-set.js'
+import { toUser, type ClaimNames } from './token-claims.js'
+
+declare module '@fastify/jwt' {
+  interface FastifyJWT { payload: Record<string, unknown>, user: User }
+}
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Every route asks for a token unless it says otherwise here. With `optional`, one that is sent must be good. */
+    authentication?: 'required' | 'optional' | 'none'
+  }
+}
+
+export interface AuthenticationOptions extends ClaimNames {
+  readonly keys: { readonly secret: string } | { readonly issuer: string, readonly jwksUrl?: string }
+  readonly issuer?: string
+  readonly audiences?: readonly string[]
+  readonly clockToleranceSeconds: number
+  readonly now: () => Date
+}
+
+/** What each kind of key can sign; a token's own `alg` only chooses among these. RFC 8725 section 3.1. */
+const SECRET_ALGORITHMS = ['HS256', 'HS384', 'HS512'] as const
+const KEY_PAIR_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const
+
+/** Verifies the token of every request, before its body is read, and sets `request.user`. */
+export const authentication = fastifyPlugin(async (app: FastifyInstance, options: AuthenticationOptions) => {
+  const { keys } = options
+  await app.register(jwt, {
+    secret: 'secret' in keys ? keys.secret : publicKey(createKeySet({ ...keys, now: options.now })),
+    decode: { complete: true },
+    verify: {
+      algorithms: 'secret' in keys ? [...SECRET_ALGORITHMS] : [...KEY_PAIR_ALGORITHMS],
+      // Without this list a token that simply lacks a claim passes the checks on it.
+      requiredClaims: ['exp', ...(options.audiences ? ['aud'] : []), ...(options.issuer === undefined ? [] : ['iss'])],
+      ...(options.audiences && { allowedAud: [...options.audiences] }),
+      ...(options.issuer !== undefined && { allowedIss: options.issuer }),
+      clockTolerance: options.clockToleranceSeconds * 1000,
+      // A cache would have to know of expiry and of keys taken back.
+      cache: false
+    },
+    formatUser: claims => toUser(claims, options)
+  })
+
+  app.addHook('onRequest', async request => {
+    const mode = request.is404 ? 'none' : request.routeOptions.config.authentication ?? 'required'
+    if (mode === 'none' || (mode === 'optional' && request.headers.authorization === undefined)) return
+    try {
+      await request.jwtVerify()
+    } catch (error) {
+      throw error instanceof ApiError ? error : unauthenticated(error as Error & { code?: string })
+    }
+  })
+}, { name: 'authentication' })
+
+function publicKey (keySet: KeySet) {
+  return async (_request: FastifyRequest, token: unknown): Promise<string> => {
+    const { header } = token as { header: { kid?: string, alg: string } }
+    const key = KEY_PAIR_ALGORITHMS.some(algorithm => algorithm === header.alg) ? await keySet.findKey(header) : null
+    if (key === null) throw new ApiError('UNAUTHENTICATED', 'The token is signed with a key or an algorithm that is not accepted here.')
+    return key
+  }
+}
+
+/** Says what a developer can act on, and nothing of keys or of what exactly did not match. */
+function unauthenticated (error: Error & { code?: string }): ApiError {
+  const detail = error.code === 'FST_JWT_NO_AUTHORIZATION_IN_HEADER'
+    ? 'Send a token: Authorization: Bearer …'
+    : error.code === 'FST_JWT_AUTHORIZATION_TOKEN_EXPIRED' ? 'The token has expired. Get a new one.' : 'The token is not valid here.'
+  return new ApiError('UNAUTHENTICATED', detail, { cause: error })
+}

@@ -1,0 +1,51 @@
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import fastifyPlugin from 'fastify-plugin'
+import { ApiError } from '../errors.js'
+import { problemResponses } from '../problem-schemas.js'
+
+export interface HealthOptions {
+  /** Rejects when the database does not answer; false when migrations are missing. */
+  readonly isDatabaseReady: () => Promise<boolean>
+  readonly isBucketReachable: () => Promise<boolean>
+  readonly isDraining: () => boolean
+}
+
+/** How long an answer of the store is kept: probes come often and from many places. */
+const BUCKET_ANSWER_MS = 10_000
+
+const Health = Type.Object({ status: Type.Literal('ok') }, { $id: 'Health' })
+const Readiness = Type.Object({
+  status: Type.Literal('ok'),
+  detail: Type.Object({ database: Type.Literal('ok'), bucket: Type.Union([Type.Literal('ok'), Type.Literal('unreachable')]) })
+}, { $id: 'Readiness' })
+
+/**
+ * `/livez`: this process turns. `/readyz`: it can do its work. An unreachable bucket is told and does not fail
+ * it, since an outage that all replicas share must not take them all out of service.
+ */
+export const health = fastifyPlugin(async (app: FastifyInstance, { isDatabaseReady, isBucketReachable, isDraining }: HealthOptions) => {
+  app.addSchema(Health)
+  app.addSchema(Readiness)
+  let bucket: { readonly at: number, readonly answer: Promise<boolean> } | undefined
+
+  function bucketState (): Promise<boolean> {
+    if (!bucket || Date.now() - bucket.at > BUCKET_ANSWER_MS) bucket = { at: Date.now(), answer: isBucketReachable() }
+    return bucket.answer
+  }
+
+  app.get('/livez', {
+    config: { authentication: 'none' },
+    schema: { operationId: 'getLiveness', tags: ['health'], summary: 'Is the process alive?', description: 'Asks nothing but the process itself.', security: [], response: { 200: { description: 'It is.', ...Type.Ref('Health') }, ...problemResponses([], { isAuthenticated: false }) } }
+  }, async () => ({ status: 'ok' as const }))
+
+  app.get('/readyz', {
+    config: { authentication: 'none' },
+    schema: { operationId: 'getReadiness', tags: ['health'], summary: 'Can the process do its work?', description: 'The database answers and is migrated, and the process is not shutting down. The bucket is told as a detail and does not fail it.', security: [], response: { 200: { description: 'It can.', ...Type.Ref('Readiness') }, ...problemResponses([], { isAuthenticated: false }) } }
+  }, async () => {
+    if (isDraining()) throw new ApiError('NOT_READY', 'The process is shutting down.')
+    const isReady = await isDatabaseReady().catch((cause: unknown) => { throw new ApiError('NOT_READY', 'The database does not answer.', { cause, retryAfterSeconds: 2 }) })
+    if (!isReady) throw new ApiError('NOT_READY', 'The database lacks migrations: run "presignd migrate".')
+    return { status: 'ok' as const, detail: { database: 'ok' as const, bucket: await bucketState() ? 'ok' as const : 'unreachable' as const } }
+  })
+}, { name: 'health' })

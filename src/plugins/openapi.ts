@@ -1,0 +1,53 @@
+import swagger from '@fastify/swagger'
+import type { FastifyInstance } from 'fastify'
+import fastifyPlugin from 'fastify-plugin'
+import { stringify } from 'yaml'
+
+export interface OpenapiOptions {
+  readonly version: string
+  /** Whether /docs shows the API. */
+  readonly docsUi: boolean
+}
+
+/** Serves the description that is made from the routes' own schemas. Register it before the routes. */
+export const openapi = fastifyPlugin(async (app: FastifyInstance, { version, docsUi }: OpenapiOptions) => {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'presignd',
+        version,
+        description: 'Signs S3 uploads, checks them, remembers them. The bytes go straight between the client and the bucket.\n\nAll JSON; times are ISO 8601 UTC, sizes are bytes, durations are seconds. Whatever is not a success is a problem of RFC 9457; its `code` is what to tell errors apart by.',
+        license: { name: 'MIT', identifier: 'MIT' }
+      },
+      servers: [{ url: '/', description: 'This service.' }],
+      tags: [
+        { name: 'uploads', description: 'From asking for a URL to a verified file.' },
+        { name: 'downloads', description: 'URLs to read files with.' },
+        { name: 'files', description: 'What is remembered of files.' },
+        { name: 'policies', description: 'What may be uploaded.' },
+        { name: 'health', description: 'For load balancers and orchestrators.' }
+      ],
+      security: [{ bearer: [] }],
+      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The token that the application\'s users have already.' } } }
+    },
+    refResolver: { buildLocalReference: json => String(json.$id) }
+  })
+
+  const hidden = { config: { authentication: 'none' as const }, schema: { hide: true } }
+  app.get('/openapi.json', hidden, async () => app.swagger())
+  app.get('/openapi.yaml', hidden, async (_request, reply) => reply.type('application/yaml').send(renderOpenapi(app)))
+
+  if (docsUi) {
+    const { default: swaggerUi } = await import('@fastify/swagger-ui')
+    await app.register(async scope => {
+      scope.addHook('onRoute', route => { route.config = { ...route.config, authentication: 'none' } })
+      await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
+    })
+  }
+}, { name: 'openapi' })
+
+/** The committed `openapi.yaml`, byte for byte. */
+export function renderOpenapi (app: FastifyInstance): string {
+  return stringify(app.swagger(), { lineWidth: 0, aliasDuplicateObjects: false })
+}

@@ -1,0 +1,73 @@
+import { ApiError } from '../errors.js'
+import { findClaim, type User } from '../user.js'
+import { CONTENT_TYPE_RULE, type Policies, type Policy } from './policy.js'
+
+export interface UploadRequest {
+  readonly contentType: string
+  readonly sizeBytes: number
+  readonly method: 'auto' | 'PUT'
+  readonly checksumSha256?: string
+}
+
+const contentTypeRule = new RegExp(CONTENT_TYPE_RULE)
+
+/** @throws {ApiError} POLICY_NOT_FOUND */
+export function getPolicy (policies: Policies, name: string): Policy {
+  const policy = policies.get(name)
+  if (!policy) throw new ApiError('POLICY_NOT_FOUND', `There is no policy "${name}". GET /policies lists those you may use.`)
+  return policy
+}
+
+/**
+ * Whether this user may use the policy at all.
+ * @throws {ApiError} SCOPE_MISSING, POLICY_FORBIDDEN
+ */
+export function checkAdmission (policy: Policy, user: User): void {
+  const missing = policy.requiredScopes.filter(scope => !user.scopes.has(scope))
+  if (missing.length > 0) throw new ApiError('SCOPE_MISSING', `The policy "${policy.name}" needs a token with the scope ${missing.join(' ')}.`)
+  for (const [claim, value] of policy.requiredClaims) {
+    if (findClaim(user.claims, claim) !== value) throw new ApiError('POLICY_FORBIDDEN', `The policy "${policy.name}" does not admit this user.`)
+  }
+}
+
+export function isAdmitted (policy: Policy, user: User): boolean {
+  return policy.requiredScopes.every(scope => user.scopes.has(scope)) &&
+    [...policy.requiredClaims].every(([claim, value]) => findClaim(user.claims, claim) === value)
+}
+
+/**
+ * Whether a policy lets this user upload such a file: admission first, then method, content type, size and checksum.
+ * @throws {ApiError} SCOPE_MISSING, POLICY_FORBIDDEN, CONTENT_TYPE_NOT_ALLOWED, FILE_TOO_LARGE, INVALID_REQUEST
+ */
+export function checkUpload (policy: Policy, user: User, request: UploadRequest): void {
+  checkAdmission(policy, user)
+  if (request.method !== 'auto' && !policy.methods.includes(request.method)) {
+    throw new ApiError('POLICY_FORBIDDEN', `The policy "${policy.name}" does not allow the method ${request.method}.`)
+  }
+  if (!isContentTypeAllowed(policy.contentTypes, request.contentType)) {
+    throw new ApiError('CONTENT_TYPE_NOT_ALLOWED', `The policy "${policy.name}" takes ${policy.contentTypes.join(', ')}.`)
+  }
+  if (request.sizeBytes > policy.maxSizeBytes) {
+    throw new ApiError('FILE_TOO_LARGE', `The policy "${policy.name}" takes files of up to ${policy.maxSizeBytes} bytes; this one has ${request.sizeBytes}.`)
+  }
+  if (request.sizeBytes < policy.minSizeBytes) {
+    throw invalid('/sizeBytes', `The policy "${policy.name}" takes files of at least ${policy.minSizeBytes} bytes.`)
+  }
+  if (policy.checksumRequired && request.checksumSha256 === undefined) {
+    throw invalid('/checksumSha256', `The policy "${policy.name}" needs the SHA-256 of the file.`)
+  }
+}
+
+/**
+ * True when one of `allowed` is exactly this type or the wildcard of its kind. `image/*` does not include
+ * `image/svg+xml`, which is a document that can run script: list it by name.
+ */
+export function isContentTypeAllowed (allowed: readonly string[], contentType: string): boolean {
+  if (!contentTypeRule.test(contentType) || contentType.endsWith('/*')) return false
+  if (allowed.includes(contentType)) return true
+  return contentType !== 'image/svg+xml' && allowed.includes(`${contentType.slice(0, contentType.indexOf('/'))}/*`)
+}
+
+function invalid (path: string, message: string): ApiError {
+  return new ApiError('INVALID_REQUEST', message, { errors: [{ path, message }] })
+}

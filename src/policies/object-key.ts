@@ -1,0 +1,69 @@
+/** An object key that this service made: no other is ever signed. */
+export type ObjectKey = string & { readonly brand: 'ObjectKey' }
+
+export interface KeyValues {
+  readonly tenant: string
+  readonly owner: string
+  readonly fileId: string
+  /** As the client sent it; only a slug of it gets into the key. */
+  readonly filename: string
+  readonly createdAt: Date
+}
+
+/** S3 allows 1,024 bytes; half of it leaves room for prefixes of tools that copy buckets. */
+const MAX_KEY_BYTES = 512
+const MAX_SLUG_LENGTH = 64
+/** Each placeholder with the most characters that it can become. */
+const LONGEST = { tenant: MAX_SLUG_LENGTH, owner: MAX_SLUG_LENGTH, fileId: 36, slug: MAX_SLUG_LENGTH, ext: 11, yyyy: 4, mm: 2, dd: 2 }
+type Placeholder = keyof typeof LONGEST
+
+/**
+ * Turns any text into 1 to 64 characters of `[A-Za-z0-9_-]`. Different texts may give the same slug: the file
+ * id, not the slug, keeps keys apart.
+ */
+export function renderSlug (value: string): string {
+  const slug = value.normalize('NFKD').replace(/[^A-Za-z0-9_-]+/g, '-').replace(/^-+|-+$/g, '').slice(0, MAX_SLUG_LENGTH)
+  return slug.replace(/-+$/, '') || 'x'
+}
+
+/** The extension of a file name in lower case with its dot, or the empty string when it is not a plain one. */
+export function renderExtension (filename: string): string {
+  return /[^/\\](\.[A-Za-z0-9]{1,10})$/.exec(filename)?.[1]?.toLowerCase() ?? ''
+}
+
+/** Why a key template cannot be used, or null. The rest of this file relies on these rules. */
+export function findKeyTemplateProblem (template: string): string | null {
+  for (const [, name] of template.matchAll(/\{([^}]*)\}/g)) {
+    if (!Object.hasOwn(LONGEST, name as string)) return `{${name}} is not known; use ${Object.keys(LONGEST).map(known => `{${known}}`).join(' ')}`
+  }
+  if (!template.includes('{fileId}')) return 'it must contain {fileId}, which keeps files apart'
+  const fixed = template.replace(/\{[^}]*\}/g, 'x')
+  if (!/^[A-Za-z0-9._/-]+$/.test(fixed)) return 'outside of placeholders it may hold A-Z a-z 0-9 . _ - and /'
+  if (fixed.split('/').some(segment => segment === '' || /^\.+$/.test(segment))) {
+    return 'it must not begin or end with a slash, or hold empty or dot segments: browsers rewrite such paths'
+  }
+  if (/(^|\/)\{ext\}/.test(template)) return '{ext} must not begin a segment: it is empty for files without an extension'
+  const longest = render(template, name => 'x'.repeat(LONGEST[name]))
+  return longest.length > MAX_KEY_BYTES ? `its longest key would have ${longest.length} bytes; at most ${MAX_KEY_BYTES} are allowed` : null
+}
+
+/** Renders a template that `findKeyTemplateProblem` accepts. The same values always give the same key. */
+export function renderObjectKey (template: string, values: KeyValues): ObjectKey {
+  const extension = renderExtension(values.filename)
+  const date = values.createdAt.toISOString()
+  const rendered: Record<Placeholder, string> = {
+    tenant: renderSlug(values.tenant),
+    owner: renderSlug(values.owner),
+    fileId: values.fileId,
+    slug: renderSlug(values.filename.slice(0, values.filename.length - extension.length)),
+    ext: extension,
+    yyyy: date.slice(0, 4),
+    mm: date.slice(5, 7),
+    dd: date.slice(8, 10)
+  }
+  return render(template, name => rendered[name]) as ObjectKey
+}
+
+function render (template: string, value: (name: Placeholder) => string): string {
+  return template.replace(/\{([^}]*)\}/g, (_, name) => value(name))
+}

@@ -1,0 +1,33 @@
+import { Type, type Static } from '@sinclair/typebox'
+import type { Policy } from './policy.js'
+
+export const PolicyBody = Type.Object({
+  name: Type.String({ examples: ['pictures'] }),
+  contentTypes: Type.Array(Type.String(), { examples: [['image/png', 'image/jpeg']] }),
+  accept: Type.String({ description: 'The content types as a file input takes them in its `accept` attribute.', examples: ['image/png,image/jpeg'] }),
+  minSizeBytes: Type.Integer({ minimum: 0 }),
+  maxSizeBytes: Type.Integer({ minimum: 0 }),
+  methods: Type.Array(Type.Literal('PUT')),
+  visibility: Type.Union([Type.Literal('private'), Type.Literal('authenticated'), Type.Literal('public')]),
+  checksumRequired: Type.Boolean({ description: 'Whether `checksumSha256` must be given.' }),
+  uploadUrlTtlSeconds: Type.Integer(),
+  downloadUrlTtlSeconds: Type.Integer()
+}, { $id: 'Policy', additionalProperties: false, description: 'What may be uploaded, in the terms that a file picker needs.' })
+export type PolicyBody = Static<typeof PolicyBody>
+
+export const PolicyListReply = Type.Object({ data: Type.Array(Type.Ref('Policy')) })
+
+export function toPolicyBody (policy: Policy): PolicyBody {
+  return {
+    name: policy.name,
+    contentTypes: [...policy.contentTypes],
+    accept: policy.contentTypes.join(','),
+    minSizeBytes: policy.minSizeBytes,
+    maxSizeBytes: policy.maxSizeBytes,
+    methods: [...policy.methods],
+    visibility: policy.visibility,
+    checksumRequired: policy.checksumRequired,
+    uploadUrlTtlSeconds: policy.uploadUrlTtlSeconds,
+    downloadUrlTtlSeconds: policy.downloadUrlTtlSeconds
+  }
+}

@@ -1,0 +1,57 @@
+import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { buildApp, type AppOptions } from './app.js'
+import type { Config } from './config.js'
+import { closeServices, createServices, type Services } from './services.js'
+
+export interface Server {
+  readonly url: string
+  readonly services: Services
+  /**
+   * Ends without dropping a request: /readyz fails at once, requests are served while a load balancer takes
+   * notice, then no new ones are taken and those under way are finished. Safe to call again.
+   */
+  close (): Promise<void>
+}
+
+/** How long requests under way may take once no new ones are taken. */
+const FINISH_TIMEOUT_MS = 15_000
+
+/** Config → services → app → listen. */
+export async function startServer (config: Config, development?: AppOptions['development']): Promise<Server> {
+  const services = await createServices(config)
+  let closing: Promise<void> | undefined
+  try {
+    const app = await buildApp(services, { isDraining: () => closing !== undefined, ...(development && { development }) })
+    for (const warning of config.warnings) services.log.warn(warning)
+    await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
+    const { port } = app.server.address() as AddressInfo
+
+    const close = async (): Promise<void> => {
+      await delay(config.shutdownDrainSeconds * 1000)
+      const deadline = setTimeout(() => app.server.closeAllConnections(), FINISH_TIMEOUT_MS)
+      await app.close()
+      clearTimeout(deadline)
+      await closeServices(services)
+    }
+    return { url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`, services, close: () => (closing ??= close()) }
+  } catch (error) {
+    await closeServices(services)
+    throw error
+  }
+}
+
+/** Ends the process when it is asked to: first gracefully, at the second signal at once. */
+export function closeOnSignals (server: { close (): Promise<void> }): void {
+  let isClosing = false
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (isClosing) process.exit(1)
+      isClosing = true
+      server.close().then(() => process.exit(0), error => {
+        process.stderr.write(`presignd: ${(error as Error).message}\n`)
+        process.exit(1)
+      })
+    })
+  }
+}

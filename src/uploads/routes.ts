@@ -1,0 +1,78 @@
+import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { FileParams, FileReply, toFileBody } from '../files/schemas.js'
+import { problemResponses } from '../problem-schemas.js'
+import type { Services } from '../services.js'
+import { abortUpload } from './abort-upload.js'
+import { completeUpload } from './complete-upload.js'
+import { createUpload } from './create-upload.js'
+import { getUpload } from './get-upload.js'
+import { CompleteUploadBody, CreateUploadBody, UploadReply } from './schemas.js'
+
+const VERIFYING_RETRY_AFTER_SECONDS = 2
+
+export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services }) => {
+  app.post('/uploads', {
+    schema: {
+      operationId: 'createUpload',
+      tags: ['uploads'],
+      summary: 'Ask for an upload URL',
+      description: 'Checks the policy, remembers the file and signs a URL that takes exactly this file: its length, its content type and, where given, its SHA-256 are bound, and it can create but never overwrite. Send the bytes with the method, URL and headers in the reply, then call complete. A 412 on the PUT means that the bytes are there already (an earlier try arrived): call complete. A 403 after `expiresAt` means that the URL has ended: GET /uploads/{id} gives a new one.',
+      body: CreateUploadBody,
+      response: {
+        201: { ...UploadReply, description: 'The upload can begin. `Location` is its address.', headers: { location: Type.String({ description: 'The address of the upload.' }) } },
+        ...problemResponses(['SCOPE_MISSING', 'POLICY_FORBIDDEN', 'POLICY_NOT_FOUND', 'FILE_NOT_FOUND', 'FILE_NOT_READY', 'FILE_TOO_LARGE', 'CONTENT_TYPE_NOT_ALLOWED', 'OBJECT_STORAGE_ERROR'], { hasBody: true })
+      }
+    }
+  }, async (request, reply) => {
+    const { file, upload } = await createUpload(services, request.user, request.body)
+    return reply.code(201).header('location', `/uploads/${file.id}`).send({ file: toFileBody(file), upload })
+  })
+
+  app.get('/uploads/:id', {
+    schema: {
+      operationId: 'getUpload',
+      tags: ['uploads'],
+      summary: 'Read an upload, with fresh instructions',
+      description: 'Where the upload is. While its bytes are awaited, the reply holds a new URL: use it after a reload, on another device, or when the first one has expired. An upload that has replaced another file answers with that file.',
+      params: FileParams,
+      response: { 200: { ...UploadReply, description: 'The upload.' }, ...problemResponses(['UPLOAD_NOT_FOUND', 'OBJECT_STORAGE_ERROR']) }
+    }
+  }, async request => {
+    const { file, upload } = await getUpload(services, request.user, request.params.id)
+    return { file: toFileBody(file), ...(upload && { upload }) }
+  })
+
+  app.post('/uploads/:id/complete', {
+    schema: {
+      operationId: 'completeUpload',
+      tags: ['uploads'],
+      summary: 'Say that the bytes are sent',
+      description: 'Looks at what arrived: size, content type, headers and first bytes. The file becomes `ready`, or `rejected` and its object is deleted. Safe to repeat: after a lost reply, the same answer comes again. With 202 another call is looking at the moment: ask again after `Retry-After` seconds.',
+      params: FileParams,
+      body: CompleteUploadBody,
+      response: {
+        200: { ...FileReply, description: 'The file is ready. An upload that replaces another file answers with that file.' },
+        202: { ...FileReply, description: 'It is being verified by another call.', headers: { 'retry-after': Type.Integer({ description: 'Seconds.' }) } },
+        ...problemResponses(['UPLOAD_NOT_FOUND', 'OBJECT_MISSING', 'UPLOAD_EXPIRED', 'OBJECT_MISMATCH', 'OBJECT_STORAGE_ERROR'], { hasBody: true })
+      }
+    }
+  }, async (request, reply) => {
+    const file = await completeUpload(services, request.user, request.params.id)
+    if (file.status === 'verifying') return reply.code(202).header('retry-after', VERIFYING_RETRY_AFTER_SECONDS).send({ file: toFileBody(file) })
+    return { file: toFileBody(file) }
+  })
+
+  app.delete('/uploads/:id', {
+    schema: {
+      operationId: 'abortUpload',
+      tags: ['uploads'],
+      summary: 'Give an upload up',
+      description: 'Ends the upload and deletes what arrived. Safe to repeat. A file that is ready already is deleted by DELETE /files/{id}.',
+      params: FileParams,
+      response: { 204: { type: 'null', description: 'The upload is over.' }, ...problemResponses(['UPLOAD_NOT_FOUND', 'UPLOAD_ALREADY_COMPLETED']) }
+    }
+  }, async (request, reply) => {
+    await abortUpload(services, request.user, request.params.id)
+    return reply.code(204).send(null)
+  })
+}

@@ -1,0 +1,46 @@
+import { ApiError } from '../errors.js'
+import type { File } from '../files/file.js'
+import type { StoredObject } from '../object-storage/object-storage.js'
+import type { Services } from '../services.js'
+import { findContentMismatch, SIGNATURE_BYTES } from './content-signature.js'
+
+export type Verdict =
+  | { readonly outcome: 'match', readonly etag: string }
+  | { readonly outcome: 'missing' }
+  /** `reason` is for the person who uploaded. */
+  | { readonly outcome: 'mismatch', readonly reason: string }
+
+/** An object that is swapped while we look is looked at again, this often. */
+const MAX_LOOKS = 3
+
+/**
+ * Compares what arrived with what was promised: size, content type, checksum where the store keeps one, no
+ * header that nobody signed, and the first bytes. The verdict is about one ETag: bytes that were not looked at
+ * never match.
+ * @throws {ApiError} OBJECT_STORAGE_ERROR: the store could not be asked, and nothing is known
+ */
+export async function verifyObject ({ objectStorage, policies }: Services, file: File): Promise<Verdict> {
+  for (let look = 0; look < MAX_LOOKS; look++) {
+    const object = await objectStorage.headObject(file)
+    if (!object) return { outcome: 'missing' }
+    const reason = findMismatch(file, object)
+    if (reason !== null) return { outcome: 'mismatch', reason }
+    const isChecked = policies.get(file.policy)?.verifyContentType ?? true
+    if (!isChecked || object.sizeBytes === 0) return { outcome: 'match', etag: object.etag }
+    const bytes = await objectStorage.readFirstBytes(file, object.etag, SIGNATURE_BYTES)
+    if (!bytes) continue
+    const contentReason = await findContentMismatch(file.contentType, bytes)
+    return contentReason === null ? { outcome: 'match', etag: object.etag } : { outcome: 'mismatch', reason: contentReason }
+  }
+  throw new ApiError('OBJECT_STORAGE_ERROR', 'The object keeps changing. Try again in a moment.', { retryAfterSeconds: 5 })
+}
+
+function findMismatch (file: File, object: StoredObject): string | null {
+  if (object.sizeBytes !== file.sizeBytes) return `The file has ${object.sizeBytes} bytes; ${file.sizeBytes} were declared.`
+  if (object.contentType !== file.contentType) return `The file was sent as ${object.contentType || 'nothing'}; ${file.contentType} was declared.`
+  if (object.unsignedHeaders.length > 0) return `The file was sent with headers that were not asked for: ${object.unsignedHeaders.join(', ')}.`
+  if (file.checksumSha256 !== null && object.checksumSha256 !== null && object.checksumSha256 !== file.checksumSha256) {
+    return 'The SHA-256 of the file is not the declared one.'
+  }
+  return null
+}
