@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { corsHeaders, preflight } from './cors.js'
 import type { Reply } from './operation.js'
 import { openPayload } from './payload.js'
+import { isPostForm, postObject } from './post-object.js'
 import { parseRequest, type S3Request } from './request.js'
 import { runOperation } from './route.js'
 import { S3Error } from './s3-error.js'
@@ -27,6 +28,7 @@ export interface Exchange {
 async function reply ({ store, verifier }: Answering, request: S3Request): Promise<Reply> {
   const bucket = request.bucket === undefined ? undefined : store.buckets.get(request.bucket)
   if (request.method === 'OPTIONS') return preflight(request, bucket)
+  if (isPostForm(request)) return await postObject(store.getBucket(request.bucket ?? ''), request, verifier)
   const verified = verifySignature(request, verifier)
   const trusted = withHoistedHeaders(request)
   return await runOperation({ store, region: verifier.region, request: trusted, payload: openPayload(trusted, verified), now: verifier.now() })

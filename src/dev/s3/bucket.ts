@@ -60,7 +60,12 @@ export class Bucket {
       for (const { file } of object.segments) used.add(file)
     }
     for (const uploadId of await readdir(bucket.#uploads)) {
-      for (const part of await bucket.#openUpload(uploadId)) used.add(part.segment.file)
+      const parts = await bucket.#openUpload(uploadId)
+      // Killed between the object's commit and the end of its upload: the parts are the object's now.
+      const upload = bucket.uploads.get(uploadId)
+      const taken = parts.map(({ segment }) => segment).filter(({ file }) => used.has(file))
+      if (upload !== undefined && taken.length > 0) await bucket.endUpload(upload, taken)
+      else for (const { segment } of parts) used.add(segment.file)
     }
     for (const file of await readdir(bucket.#data)) {
       if (!used.has(file)) await rm(join(bucket.#data, file))
@@ -90,6 +95,7 @@ export class Bucket {
   async remove (): Promise<void> {
     if (this.objects.size > 0 || this.#commits > 0) throw new S3Error('BucketNotEmpty')
     this.#isDeleted = true
+    this.uploads.clear()
     await removeJson(join(this.folder, 'bucket'), 'bucket.json')
     await rm(this.folder, { recursive: true, force: true })
   }
@@ -132,16 +138,21 @@ export class Bucket {
     }
   }
 
-  /** Makes the object visible if `check` allows it; otherwise its staged bytes are deleted. The bytes that it replaces are deleted. */
+  /** Makes the object visible if `check` allows it. The bytes that it replaces are deleted; its own stay even when this throws. */
   async commit (object: StoredObject, check: CommitCheck): Promise<void> {
+    await this.#exclusively(object.key, async () => {
+      const replaced = this.objects.get(object.key)
+      check(replaced)
+      await writeJson(this.#meta, metaFileName(object.key), object)
+      this.objects.set(object.key, object)
+      if (replaced !== undefined) await this.discard(replaced.segments)
+    })
+  }
+
+  /** {@link commit} for bytes that nothing else names: a refusal deletes them. */
+  async commitStaged (object: StoredObject, check: CommitCheck): Promise<void> {
     try {
-      await this.#exclusively(object.key, async () => {
-        const replaced = this.objects.get(object.key)
-        check(replaced)
-        await writeJson(this.#meta, metaFileName(object.key), object)
-        this.objects.set(object.key, object)
-        if (replaced !== undefined) await this.discard(replaced.segments)
-      })
+      await this.commit(object, check)
     } catch (error) {
       if (this.objects.get(object.key) !== object) await this.discard(object.segments)
       throw error

@@ -19,6 +19,6 @@ export async function putObject ({ bucket, key, request, payload, now }: ObjectC
 
   const { segment, result } = await bucket.stage(payload.read())
   const checksum = result.checksum === undefined ? undefined : { ...result.checksum, type: 'FULL_OBJECT' as const }
-  await bucket.commit({ key, etag: result.md5, sizeBytes: result.sizeBytes, lastModified: wholeSeconds(now), headers, checksum, segments: [segment] }, check)
+  await bucket.commitStaged({ key, etag: result.md5, sizeBytes: result.sizeBytes, lastModified: wholeSeconds(now), headers, checksum, segments: [segment] }, check)
   return { status: 200, headers: { etag: quoteEtag(result.md5), ...checksumHeaders(checksum) } }
 }

@@ -1,20 +1,30 @@
 import { deleteBucketCors, getBucketCors, putBucketCors } from './bucket-cors.js'
 import { createBucket, deleteBucket, deleteBucketLifecycle, getBucketLifecycle, getBucketLocation, headBucket, listBuckets, putBucketLifecycle } from './buckets.js'
+import { completeMultipartUpload } from './complete-multipart-upload.js'
+import { copyObject } from './copy-object.js'
+import { createMultipartUpload } from './create-multipart-upload.js'
 import { deleteObject } from './delete-object.js'
+import { deleteObjects } from './delete-objects.js'
 import { getObject } from './get-object.js'
+import { listMultipartUploads, listParts } from './list-multipart-uploads.js'
+import { listObjects } from './list-objects.js'
 import { checkKey, type BucketCall, type Call, type ObjectCall, type Reply } from './operation.js'
 import { readDocument } from './payload.js'
 import { putObject } from './put-object.js'
 import { header, type S3Request } from './request.js'
 import { S3Error } from './s3-error.js'
+import { abortMultipartUpload, uploadPart, uploadPartCopy } from './upload-part.js'
 
 type BucketOperation = (call: BucketCall) => Promise<Reply>
 type ObjectOperation = (call: ObjectCall) => Promise<Reply>
 
 /** By method and subresource; `copy` stands for a PUT with x-amz-copy-source. */
 const bucketOperations = new Map<string, BucketOperation>([
+  ['GET', listObjects],
   ['HEAD', headBucket],
   ['DELETE', deleteBucket],
+  ['POST delete', deleteObjects],
+  ['GET uploads', listMultipartUploads],
   ['GET location', getBucketLocation],
   ['PUT cors', putBucketCors],
   ['GET cors', getBucketCors],
@@ -28,7 +38,14 @@ const objectOperations = new Map<string, ObjectOperation>([
   ['PUT', putObject],
   ['GET', getObject],
   ['HEAD', getObject],
-  ['DELETE', deleteObject]
+  ['DELETE', deleteObject],
+  ['PUT copy', copyObject],
+  ['POST uploads', createMultipartUpload],
+  ['PUT partNumber uploadId', uploadPart],
+  ['PUT partNumber uploadId copy', uploadPartCopy],
+  ['GET uploadId', listParts],
+  ['POST uploadId', completeMultipartUpload],
+  ['DELETE uploadId', abortMultipartUpload]
 ])
 
 /** Subresources and parameters that change what a request means; those that no operation above names are not implemented. */
