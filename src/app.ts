@@ -55,7 +55,11 @@ export async function buildApp (services: Services, { isDraining = () => false, 
 
   await app.register(errorHandler)
   await app.register(requestLog, { isDraining })
-  await app.register(helmet, { contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } })
+  await app.register(helmet, {
+    // A page of another origin may show <img src="…/downloads/{fileId}">; who may read what is decided by tokens.
+    crossOriginResourcePolicy: { policy: 'cross-origin' },
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } }
+  })
   await app.register(cors, {
     origin: [...config.corsOrigins],
     methods: ['GET', 'POST', 'PATCH', 'DELETE'],

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { Type, type Static } from '@sinclair/typebox'
 import { Ajv } from 'ajv'
+import { StringEnum } from './string-enum.js'
 
 /** An unsafe or impossible configuration. Each problem is one line that names the variable and the rule. */
 export class ConfigError extends Error {
@@ -47,7 +48,7 @@ export const Environment = Type.Object({
   RATE_LIMIT_ADDRESS_PER_MINUTE: Type.Integer({ description: 'Requests a minute from one address before the token is looked at; 0 is no limit.', default: 1200, minimum: 0 }),
   RATE_LIMIT_USER_PER_MINUTE: Type.Integer({ description: 'Requests a minute by one user; 0 is no limit.', default: 600, minimum: 0 }),
   DOCS_UI: flag('Show the API under /docs.', false),
-  LOG_LEVEL: Type.Union(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map(level => Type.Literal(level)), { description: 'fatal, error, warn, info, debug, trace or silent.', default: 'info' }),
+  LOG_LEVEL: StringEnum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { description: 'fatal, error, warn, info, debug, trace or silent.', default: 'info' }),
   SHUTDOWN_DRAIN_SECONDS: seconds('How long requests are still served after SIGTERM, so that a load balancer notices.', 5, 0, 60)
 })
 export type Environment = Static<typeof Environment>
@@ -96,8 +97,8 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     for (const error of validateEnvironment.errors ?? []) {
       const name = error.params['missingProperty'] ?? error.instancePath.slice(1)
       if (error.keyword === 'required') problems.push(`${name} is not set: ${Environment.properties[name as keyof Environment].description}`)
-      else if (error.keyword === 'anyOf') problems.push(`${name} must be one of: ${Environment.properties[name as keyof Environment].description}`)
-      else if (error.keyword !== 'const') problems.push(`${name} ${error.message}`)
+      else if (error.keyword === 'enum') problems.push(`${name} must be one of ${error.params['allowedValues'].join(', ')}`)
+      else problems.push(`${name} ${error.message}`)
     }
     throw new ConfigError(problems)
   }
@@ -120,7 +121,7 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     downloadUrlTtlSeconds: environment.DOWNLOAD_URL_TTL_SECONDS,
     rateLimits: { addressPerMinute: environment.RATE_LIMIT_ADDRESS_PER_MINUTE, userPerMinute: environment.RATE_LIMIT_USER_PER_MINUTE },
     docsUi: environment.DOCS_UI,
-    logLevel: environment.LOG_LEVEL as string,
+    logLevel: environment.LOG_LEVEL,
     shutdownDrainSeconds: environment.SHUTDOWN_DRAIN_SECONDS,
     warnings: environment.JWT_AUDIENCE === 'any'
       ? ['JWT_AUDIENCE is "any": a token made for another service is accepted here too']

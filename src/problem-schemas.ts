@@ -1,5 +1,6 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import { errors, type ErrorCode } from './errors.js'
+import { StringEnum } from './string-enum.js'
 
 const codes = Object.keys(errors) as ErrorCode[]
 
@@ -9,7 +10,7 @@ export const Problem = Type.Object({
   title: Type.String({ description: 'The same words for every error of this code.', examples: ['The file is too large'] }),
   status: Type.Integer({ description: 'The HTTP status, once more.', examples: [413] }),
   detail: Type.String({ description: 'What happened and what to do, for people.', examples: ['The policy "pictures" takes files of up to 10485760 bytes; this one has 20000000.'] }),
-  code: Type.Union(codes.map(code => Type.Literal(code)), { description: 'What to tell errors apart by.', examples: ['FILE_TOO_LARGE'] }),
+  code: StringEnum(codes, { description: 'What to tell errors apart by.', examples: ['FILE_TOO_LARGE'] }),
   requestId: Type.String({ description: 'Under this id the request is in the log; also in the header x-request-id.' }),
   retryAfterSeconds: Type.Optional(Type.Integer({ description: 'When to try again; also in the header retry-after.' })),
   errors: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() }), { description: 'With INVALID_REQUEST: which fields are wrong.' }))

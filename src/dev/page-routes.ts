@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type {} from '@fastify/swagger'
 
@@ -29,7 +30,8 @@ export async function pageRoutes (app: FastifyInstance, options: PageRoutesOptio
   const contentSecurityPolicy = renderContentSecurityPolicy(options.s3Origin)
 
   for (const [path, name, contentType] of PAGE_FILES) {
-    const file = new URL(`page/${name}`, import.meta.url)
+    // From the project's folder: in development this code runs as one bundled file elsewhere.
+    const file = resolve('src/dev/page', name)
     app.get(path, OPEN, async (_request, reply) => {
       // Read each time, so that an edit shows on reload.
       const text = await readFile(file, 'utf8')

@@ -1,16 +1,17 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { FileIdText, Filename } from '../files/schemas.js'
+import { StringEnum } from '../string-enum.js'
 
 /** What S3 allows; a policy allows less. */
 const MAX_URL_TTL_SECONDS = 604_800
 
-const DispositionText = Type.Union([Type.Literal('inline'), Type.Literal('attachment')], {
+const DispositionText = StringEnum(['inline', 'attachment'], {
   description: 'How a browser shows the file. Types that could run script are attachments whatever is asked for.'
 })
 
 export const CreateDownloadBody = Type.Object({
   fileId: FileIdText,
-  method: Type.Optional(Type.Union([Type.Literal('GET'), Type.Literal('HEAD')], { default: 'GET', description: 'What the URL will be used for.' })),
+  method: Type.Optional(StringEnum(['GET', 'HEAD'], { default: 'GET', description: 'What the URL will be used for.' })),
   disposition: Type.Optional(DispositionText),
   filename: Type.Optional(Filename),
   expiresInSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_URL_TTL_SECONDS, description: 'How long the URL lives; at most, and by default, what the policy says.' }))
@@ -20,7 +21,7 @@ export type CreateDownloadBody = Static<typeof CreateDownloadBody>
 export const DownloadReply = Type.Object({
   file: Type.Ref('File'),
   download: Type.Object({
-    method: Type.Union([Type.Literal('GET'), Type.Literal('HEAD')]),
+    method: StringEnum(['GET', 'HEAD']),
     url: Type.String({ format: 'uri', description: 'A secret: whoever has it can read the file until it expires.' }),
     headers: Type.Record(Type.String(), Type.String(), { description: 'Send exactly these headers.' }),
     disposition: DispositionText,

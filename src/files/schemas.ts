@@ -1,6 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { CONTENT_TYPE_RULE } from '../policies/policy.js'
 import type { LivingFile } from './file.js'
+import { StringEnum } from '../string-enum.js'
 
 /** Ids are looked up, never parsed; the rule only keeps bytes out that a database refuses. */
 export const FileIdText = Type.String({ pattern: '^[A-Za-z0-9-]{1,64}$', description: 'The id of a file.', examples: ['0b8a4c1e-2f0d-4b7e-9a51-6f2b8f5c1a77'] })
@@ -21,7 +22,7 @@ export const Metadata = Type.Record(
   { maxProperties: 32, additionalProperties: false, description: 'Up to 32 values of your own, kept with the file and never interpreted.', examples: [{ album: 'summer' }] }
 )
 
-export const FileStatusText = Type.Union(['pending', 'verifying', 'ready', 'rejected', 'expired'].map(status => Type.Literal(status)), {
+export const FileStatusText = StringEnum(['pending', 'verifying', 'ready', 'rejected', 'expired'], {
   description: 'Where the file is in its life.'
 })
 
@@ -33,7 +34,7 @@ export const FileBody = Type.Object({
   contentType: Type.String({ pattern: CONTENT_TYPE_RULE }),
   sizeBytes: Type.Integer({ minimum: 0, description: 'Bytes.' }),
   status: FileStatusText,
-  visibility: Type.Union([Type.Literal('private'), Type.Literal('authenticated'), Type.Literal('public')]),
+  visibility: StringEnum(['private', 'authenticated', 'public']),
   bucket: Type.String(),
   key: Type.String({ description: 'Where the object is in the bucket.' }),
   etag: Type.Optional(Type.String({ description: 'The ETag of the object; once ready.' })),
@@ -79,7 +80,7 @@ export type UpdateFileBody = Static<typeof UpdateFileBody>
 export const ListFilesQuery = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 50, description: 'How many files a page holds at most.' })),
   cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 512, description: 'The `nextCursor` of the page before.' })),
-  status: Type.Optional(Type.Union(['pending', 'verifying', 'ready', 'rejected', 'expired'].map(status => Type.Literal(status)), { default: 'ready', description: 'Only files in this state.' })),
+  status: Type.Optional(StringEnum(['pending', 'verifying', 'ready', 'rejected', 'expired'], { default: 'ready', description: 'Only files in this state.' })),
   policy: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Only files of this policy.' })),
   owner: Type.Optional(Type.String({ minLength: 1, maxLength: 255, pattern: '^[^\\u0000-\\u001f]+$', description: 'Another owner\'s files; needs the scope `files:admin`.' }))
 }, { additionalProperties: false })

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 import { ApiError } from '../errors.js'
 import { problemResponses } from '../problem-schemas.js'
+import { StringEnum } from '../string-enum.js'
 
 export interface HealthOptions {
   /** Rejects when the database does not answer; false when migrations are missing. */
@@ -14,10 +15,10 @@ export interface HealthOptions {
 /** How long an answer of the store is kept: probes come often and from many places. */
 const BUCKET_ANSWER_MS = 10_000
 
-const Health = Type.Object({ status: Type.Literal('ok') }, { $id: 'Health' })
+const Health = Type.Object({ status: StringEnum(['ok']) }, { $id: 'Health' })
 const Readiness = Type.Object({
-  status: Type.Literal('ok'),
-  detail: Type.Object({ database: Type.Literal('ok'), bucket: Type.Union([Type.Literal('ok'), Type.Literal('unreachable')]) })
+  status: StringEnum(['ok']),
+  detail: Type.Object({ database: StringEnum(['ok']), bucket: StringEnum(['ok', 'unreachable']) })
 }, { $id: 'Readiness' })
 
 /**

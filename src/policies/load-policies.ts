@@ -55,7 +55,7 @@ export function parsePolicies (text: string, path: string, defaults: PolicyDefau
     throw new PolicyFileError([`${path}: ${(error as Error).message.split('\n')[0]}`])
   }
   if (!validateFile(content)) {
-    throw new PolicyFileError((validateFile.errors ?? []).filter(error => error.keyword !== 'anyOf' || error.schemaPath.endsWith('anyOf')).map(error => {
+    throw new PolicyFileError((validateFile.errors ?? []).map(error => {
       const [, , name, ...field] = error.instancePath.split('/')
       const unknown = error.params['additionalProperty'] as string | undefined
       const place = name === undefined ? path : `${path}: policy ${name}${field.length > 0 ? `, ${field.join('.')}` : ''}`

@@ -1,4 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { StringEnum } from '../string-enum.js'
 
 /** RFC 6838 section 4.2, in lower case and without parameters; `image/*` stands for every type of one kind. */
 export const CONTENT_TYPE_RULE = '^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/(\\*|[a-z0-9][a-z0-9!#$&^_.+-]{0,126})$'
@@ -14,19 +15,19 @@ export const PolicyEntry = Type.Object({
   maxSize: Size,
   minSize: Type.Optional(Size),
   key: Type.String({ minLength: 1, maxLength: 256 }),
-  visibility: Type.Optional(Type.Union([Type.Literal('private'), Type.Literal('authenticated'), Type.Literal('public')])),
+  visibility: Type.Optional(StringEnum(['private', 'authenticated', 'public'])),
   require: Type.Optional(Type.Object({
     scopes: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
     claims: Type.Optional(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()])))
   }, closed)),
-  methods: Type.Optional(Type.Array(Type.Literal('PUT'), { minItems: 1, uniqueItems: true })),
+  methods: Type.Optional(Type.Array(StringEnum(['PUT']), { minItems: 1, uniqueItems: true })),
   uploadUrlTtlSeconds: Type.Optional(TtlSeconds),
   downloadUrlTtlSeconds: Type.Optional(TtlSeconds),
   verify: Type.Optional(Type.Object({
     contentType: Type.Optional(Type.Boolean()),
-    checksum: Type.Optional(Type.Union([Type.Literal('optional'), Type.Literal('required')]))
+    checksum: Type.Optional(StringEnum(['optional', 'required']))
   }, closed)),
-  disposition: Type.Optional(Type.Union([Type.Literal('inline'), Type.Literal('attachment')]))
+  disposition: Type.Optional(StringEnum(['inline', 'attachment']))
 }, closed)
 export type PolicyEntry = Static<typeof PolicyEntry>
 

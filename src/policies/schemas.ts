@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { Policy } from './policy.js'
+import { StringEnum } from '../string-enum.js'
 
 export const PolicyBody = Type.Object({
   name: Type.String({ examples: ['pictures'] }),
@@ -7,8 +8,8 @@ export const PolicyBody = Type.Object({
   accept: Type.String({ description: 'The content types as a file input takes them in its `accept` attribute.', examples: ['image/png,image/jpeg'] }),
   minSizeBytes: Type.Integer({ minimum: 0 }),
   maxSizeBytes: Type.Integer({ minimum: 0 }),
-  methods: Type.Array(Type.Literal('PUT')),
-  visibility: Type.Union([Type.Literal('private'), Type.Literal('authenticated'), Type.Literal('public')]),
+  methods: Type.Array(StringEnum(['PUT'])),
+  visibility: StringEnum(['private', 'authenticated', 'public']),
   checksumRequired: Type.Boolean({ description: 'Whether `checksumSha256` must be given.' }),
   uploadUrlTtlSeconds: Type.Integer(),
   downloadUrlTtlSeconds: Type.Integer()

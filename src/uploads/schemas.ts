@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { FileIdText, Filename, Metadata } from '../files/schemas.js'
+import { StringEnum } from '../string-enum.js'
 
 /** JSON numbers are exact up to 2^53 - 1; policies set the real limit. */
 const MAX_SIZE_BYTES = Number.MAX_SAFE_INTEGER
@@ -19,7 +20,7 @@ export const CreateUploadBody = Type.Object({
     description: 'The SHA-256 of the file, in base64. The store then refuses other bytes.',
     examples: ['47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=']
   })),
-  method: Type.Optional(Type.Union([Type.Literal('auto'), Type.Literal('PUT')], { default: 'auto', description: 'How to send the bytes; `auto` lets the service choose.' })),
+  method: Type.Optional(StringEnum(['auto', 'PUT'], { default: 'auto', description: 'How to send the bytes; `auto` lets the service choose.' })),
   replaces: Type.Optional(Type.String({
     pattern: FileIdText.pattern as string,
     description: 'The id of a ready file of the same policy. It keeps its id and its old content until this upload is complete, and has the new content from then on.'
@@ -29,7 +30,7 @@ export const CreateUploadBody = Type.Object({
 export type CreateUploadBody = Static<typeof CreateUploadBody>
 
 export const PutInstructions = Type.Object({
-  method: Type.Literal('PUT'),
+  method: StringEnum(['PUT']),
   url: Type.String({ format: 'uri', description: 'Where to send the bytes. It is a secret: whoever has it can use it once.' }),
   headers: Type.Record(Type.String(), Type.String(), {
     description: 'Send exactly these headers. Content-Length is bound too, and every client sets it by itself.',
