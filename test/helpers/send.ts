@@ -1,0 +1,27 @@
+import { request } from 'node:http'
+
+export interface Presigned { readonly method: string, readonly url: string, readonly headers: Readonly<Record<string, string>> }
+export interface Sent { readonly status: number, readonly headers: Readonly<Record<string, string | string[] | undefined>>, readonly body: Buffer }
+
+/**
+ * Sends a presigned request over a plain socket: unlike `fetch`, nothing is added, renamed or refused. A length
+ * other than the body's may be claimed in `headers`, and `undefined` there leaves a header out.
+ */
+export async function send (presigned: Presigned, body?: Uint8Array, headers: Readonly<Record<string, string | undefined>> = {}): Promise<Sent> {
+  const all = { ...presigned.headers, ...(body && { 'content-length': String(body.length) }), ...headers }
+  const defined = Object.fromEntries(Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined))
+  return await new Promise((resolve, reject) => {
+    const outgoing = request(presigned.url, { method: presigned.method, headers: defined, agent: false }, incoming => {
+      const chunks: Buffer[] = []
+      incoming.on('data', chunk => chunks.push(chunk)).on('error', reject)
+        .on('end', () => resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: Buffer.concat(chunks) }))
+    })
+    outgoing.on('error', reject)
+    outgoing.end(body)
+  })
+}
+
+/** The code of S3's error document, or the empty string. */
+export function s3Code ({ body }: Sent): string {
+  return /<Code>(\w+)<\/Code>/.exec(body.toString())?.[1] ?? ''
+}
