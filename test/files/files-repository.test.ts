@@ -1,0 +1,191 @@
+import { randomUUID } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { openDatabase, sharedSecret } from '../../src/database/database.js'
+import { isMigrated, migrate } from '../../src/database/migrate.js'
+import type { FileId } from '../../src/files/file.js'
+import { createFilesRepository, type NewFile } from '../../src/files/files-repository.js'
+import type { ObjectKey } from '../../src/policies/object-key.js'
+import { ENGINES, testEnvironment, type Engine } from '../helpers/service.js'
+
+const NOW = new Date('2026-11-25T12:00:00.000Z')
+const later = (seconds: number) => new Date(NOW.getTime() + seconds * 1000)
+const ADA = { tenant: '', owner: 'ada' }
+
+for (const engine of ENGINES) t.test(engine, async t => await suite(t, engine))
+
+async function suite (t: Test, engine: Engine): Promise<void> {
+  const url = (await testEnvironment(t, { engine }))['DATABASE_URL'] as string
+  const open = () => openDatabase(url, { onError: () => {} })
+  const database = open()
+  t.teardown(async () => await database.destroy())
+
+  // SQLite belongs to one process; only PostgreSQL has others that migrate at the same time.
+  await t.test('F31: migrations are applied once, whoever asks', async t => {
+    t.equal(await isMigrated(database), false)
+    const others = engine === 'postgres' ? [open(), open(), open()] : [database]
+    const applied = (await Promise.all(others.map(migrate))).flat()
+    t.equal(applied.length, new Set(applied).size)
+    t.ok(applied.length > 0)
+    t.equal(await isMigrated(database), true)
+    if (engine === 'postgres') await Promise.all(others.map(async other => await other.destroy()))
+    t.strictSame(await migrate(database), [])
+  })
+
+  t.test('a shared secret is made once and stays', async t => {
+    const secrets = await Promise.all([1, 2, 3].map(async () => (await sharedSecret(database, 'test')).toString('hex')))
+    t.equal(new Set(secrets).size, 1)
+    t.match(secrets[0], /^[0-9a-f]{64}$/)
+    t.not((await sharedSecret(database, 'other')).toString('hex'), secrets[0])
+  })
+
+  const files = createFilesRepository(database)
+  const insert = async (change: Partial<NewFile> = {}) => await files.insertPending({
+    id: randomUUID() as FileId,
+    tenant: '',
+    owner: 'ada',
+    policy: 'pictures',
+    filename: 'a.png',
+    contentType: 'image/png',
+    sizeBytes: 10,
+    checksumSha256: null,
+    visibility: 'private',
+    bucket: 'b',
+    key: `pictures/${randomUUID()}` as ObjectKey,
+    metadata: {},
+    replaces: null,
+    urlDeadline: later(900),
+    nextCheckAt: later(60),
+    createdAt: NOW,
+    ...change
+  })
+  const lease = () => ({ token: randomUUID(), until: later(60) })
+  async function ready (change: Partial<NewFile> = {}) {
+    const file = await insert(change)
+    const held = lease()
+    await files.markVerifying(file.id, held, NOW)
+    return await files.markReady(file.id, held.token, { etag: `"${file.id}"` }, NOW)
+  }
+
+  t.test('a row comes back as it went in', async t => {
+    const file = await insert({ metadata: { 'a.b': 'ü😀' }, sizeBytes: 2 ** 53 - 1, checksumSha256: 'x' })
+    t.match(await files.find(file.id, ADA), { status: 'pending', metadata: { 'a.b': 'ü😀' }, sizeBytes: 2 ** 53 - 1, checksumSha256: 'x', createdAt: NOW, urlDeadline: later(900), version: 1 })
+  })
+
+  t.test('T8: a row is found by its owner and within its tenant alone', async t => {
+    const file = await insert({ tenant: 'red' })
+    t.ok(await files.find(file.id, { tenant: 'red', owner: 'ada' }))
+    t.ok(await files.find(file.id, { tenant: 'red' }))
+    for (const scope of [{ tenant: 'red', owner: 'eve' }, { tenant: 'blue', owner: 'ada' }, { tenant: 'blue' }, { tenant: '' }]) {
+      t.equal(await files.find(file.id, scope), null)
+      t.equal(await files.markExpired(file.id, scope, NOW), null)
+      t.equal(await files.updateDetails(file.id, scope, { filename: 'x' }, NOW), null)
+      t.equal(await files.markDeleted(file.id, scope, NOW), null)
+    }
+    t.match(await files.find(file.id, { tenant: 'red' }), { status: 'pending', filename: 'a.png' })
+  })
+
+  t.test('F9: of twenty callers one gets the lease', async t => {
+    const file = await insert()
+    const held = await Promise.all(Array.from({ length: 20 }, async () => await files.markVerifying(file.id, lease(), NOW)))
+    t.equal(held.filter(result => result !== null).length, 1)
+  })
+
+  t.test('a lease can be taken over once it has run out, and then its old token is worth nothing', async t => {
+    const file = await insert()
+    const old = lease()
+    await files.markVerifying(file.id, old, NOW)
+    t.equal(await files.markVerifying(file.id, lease(), later(60)), null, 'not in its last moment')
+    const fresh = { token: randomUUID(), until: later(200) }
+    t.match(await files.markVerifying(file.id, fresh, later(61)), { status: 'verifying', leaseToken: fresh.token })
+    t.equal(await files.markReady(file.id, old.token, { etag: 'e' }, NOW), null)
+    t.equal(await files.markRejected(file.id, old.token, 'no', NOW), null)
+    t.equal(await files.releaseToPending(file.id, old.token, NOW, NOW), null)
+    t.match(await files.markReady(file.id, fresh.token, { etag: 'e' }, NOW), { status: 'ready', etag: 'e' })
+  })
+
+  t.test('F10 F11: ready and expired race a hundred times, and each time exactly one wins', async t => {
+    for (let round = 0; round < 100; round++) {
+      const file = await insert()
+      const held = lease()
+      await files.markVerifying(file.id, held, NOW)
+      const racers = [async () => await files.markReady(file.id, held.token, { etag: 'e' }, NOW), async () => await files.markExpired(file.id, ADA, NOW)]
+      if (round % 2 === 0) racers.reverse()
+      const winners = (await Promise.all(racers.map(async race => await race()))).filter(result => result !== null)
+      if (winners.length !== 1) t.fail(`round ${round}: ${winners.length} winners`)
+      t.match(await files.find(file.id, ADA), { status: winners[0]?.status })
+    }
+  })
+
+  t.test('I4: what has ended stays ended', async t => {
+    const expired = await insert()
+    await files.markExpired(expired.id, ADA, NOW)
+    const deleted = await ready()
+    await files.markDeleted(deleted!.id, ADA, NOW)
+    for (const { id } of [expired, deleted!]) {
+      t.equal(await files.markVerifying(id, lease(), later(9999)), null)
+      t.equal(await files.raiseUrlDeadline(id, later(9999), NOW), null)
+      t.equal(await files.updateDetails(id, ADA, { filename: 'x' }, NOW), null)
+    }
+    t.equal(await files.markExpired(deleted!.id, ADA, NOW), null)
+  })
+
+  t.test('the deadline of URLs is raised and never lowered', async t => {
+    const file = await insert()
+    t.match(await files.raiseUrlDeadline(file.id, later(1000), NOW), { urlDeadline: later(1000) })
+    t.match(await files.raiseUrlDeadline(file.id, later(500), NOW), { urlDeadline: later(1000) })
+  })
+
+  t.test('F42: a replacement swaps the content in one step: the file keeps its id, the upload becomes the tombstone', async t => {
+    const old = await ready({ metadata: { kept: 'yes' } })
+    const upload = await insert({ replaces: old!.id, filename: 'new.jpg', contentType: 'image/jpeg', sizeBytes: 20 })
+    const held = lease()
+    await files.markVerifying(upload.id, held, NOW)
+    const swapped = await files.markReadyReplacing(upload.id, held.token, old!.id, { etag: '"new"' }, NOW)
+    t.match(swapped?.ready, { id: old!.id, status: 'ready', key: upload.key, etag: '"new"', filename: 'new.jpg', contentType: 'image/jpeg', sizeBytes: 20, metadata: { kept: 'yes' } })
+    t.match(swapped?.old, { id: upload.id, status: 'deleted', key: old!.key, replacedInto: old!.id, urlDeadline: old!.urlDeadline })
+    t.equal(await files.markReadyReplacing(upload.id, held.token, old!.id, { etag: 'x' }, NOW), null, 'once')
+  })
+
+  t.test('two replacements at once leave one content and two tombstones', async t => {
+    const old = await ready()
+    const uploads = await Promise.all([1, 2].map(async () => {
+      const upload = await insert({ replaces: old!.id })
+      const held = lease()
+      await files.markVerifying(upload.id, held, NOW)
+      return { upload, held }
+    }))
+    const results = await Promise.all(uploads.map(async ({ upload, held }) => await files.markReadyReplacing(upload.id, held.token, old!.id, { etag: upload.id }, NOW)))
+    const gone = results.map(result => result?.old?.key)
+    const final = await files.find(old!.id, ADA)
+    const all = [old!.key, ...uploads.map(({ upload }) => upload.key)]
+    t.same([...gone, final?.key].sort(), all.sort(), 'every key is named by exactly one row')
+    t.equal(final?.status, 'ready')
+  })
+
+  t.test('a replacement of a file that is gone meanwhile becomes a file of its own', async t => {
+    const old = await ready()
+    const upload = await insert({ replaces: old!.id })
+    const held = lease()
+    await files.markVerifying(upload.id, held, NOW)
+    await files.markDeleted(old!.id, ADA, NOW)
+    t.match(await files.markReadyReplacing(upload.id, held.token, old!.id, { etag: 'e' }, NOW), { ready: { id: upload.id, status: 'ready' }, old: null })
+  })
+
+  t.test('lists by keyset, newest first, without gaps or repeats, also among rows of one moment', async t => {
+    const owner = randomUUID()
+    const ids = []
+    for (let index = 0; index < 25; index++) ids.push((await ready({ owner, createdAt: later(Math.floor(index / 5)) }))!.id)
+    await ready({ owner: `${owner}2` })
+    const seen: string[] = []
+    let after
+    for (;;) {
+      const page = await files.list({ tenant: '', owner, status: 'ready', limit: 7, ...(after && { after }) })
+      seen.push(...page.map(file => file.id))
+      after = page.at(-1)
+      if (page.length < 7) break
+    }
+    t.same([...seen].sort(), [...ids].sort())
+    t.equal(seen.length, 25)
+    t.strictSame((await files.list({ tenant: '', owner, status: 'ready', policy: 'none', limit: 7 })), [])
+  })
+}
