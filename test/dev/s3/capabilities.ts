@@ -1,0 +1,45 @@
+import type { TestS3 } from '../../helpers/s3.js'
+import { presign, requestFor, send, sendSigned } from './send.js'
+
+/** What AWS documents and not every server does; the embedded store must do all of it. */
+export interface Capabilities {
+  /** If-Match is checked on PUT. */
+  readonly ifMatchOnPut: boolean
+  readonly createOnlyOnCopy: boolean
+  readonly createOnlyOnComplete: boolean
+  /** x-amz-checksum-* is checked, stored and sent back. */
+  readonly checksumsKept: boolean
+  readonly unsignedAmzHeadersRefused: boolean
+  /** A signature that does not match has its own code instead of AccessDenied. */
+  readonly badSignatureNamed: boolean
+}
+
+async function probeCreateOnlyOnComplete (s3: TestS3, bucket: string): Promise<boolean> {
+  const key = 'probe-complete'
+  await sendSigned(s3, requestFor(s3, 'PUT', bucket, key, { body: 'old' }))
+  const created = await sendSigned(s3, requestFor(s3, 'POST', bucket, key, { query: 'uploads=' }))
+  const uploadId = /<UploadId>([^<]+)</.exec(created.body)?.[1] ?? ''
+  const part = await sendSigned(s3, requestFor(s3, 'PUT', bucket, key, { query: `partNumber=1&uploadId=${encodeURIComponent(uploadId)}`, body: 'new' }))
+  const body = `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${part.headers['etag'] ?? ''}</ETag></Part></CompleteMultipartUpload>`
+  const response = await sendSigned(s3, requestFor(s3, 'POST', bucket, key, { query: `uploadId=${encodeURIComponent(uploadId)}`, body, headers: { 'if-none-match': '*' } }))
+  return response.status === 412
+}
+
+/** Asks the server once for each, so that a test knows what to expect without knowing the server's name. */
+export async function measureCapabilities (s3: TestS3): Promise<Capabilities> {
+  const bucket = await s3.createBucket()
+  const put = (key: string, headers: Readonly<Record<string, string>>) => sendSigned(s3, requestFor(s3, 'PUT', bucket, key, { body: 'probe', headers }))
+  for (const key of ['probe', 'other']) await put(key, {})
+  await put('other', {})
+  const copy = requestFor(s3, 'PUT', bucket, 'probe', { headers: { 'x-amz-copy-source': `/${bucket}/other`, 'if-none-match': '*' } })
+  const wrongChecksum = await put('checksum', { 'x-amz-checksum-crc32': 'AAAAAA==' })
+  const unsigned = presign(s3, requestFor(s3, 'PUT', bucket, 'unsigned', { body: 'probe' }))
+  return {
+    ifMatchOnPut: (await put('probe', { 'if-match': '"00000000000000000000000000000000"' })).status === 412,
+    createOnlyOnCopy: (await sendSigned(s3, copy)).status === 412,
+    createOnlyOnComplete: await probeCreateOnlyOnComplete(s3, bucket),
+    checksumsKept: wrongChecksum.status === 400,
+    unsignedAmzHeadersRefused: (await send(s3.endpoint, { ...unsigned, headers: { ...unsigned.headers, 'x-amz-meta-a': 'b' } })).status === 403,
+    badSignatureNamed: (await send(s3.endpoint, { ...unsigned, method: 'DELETE' })).code === 'SignatureDoesNotMatch'
+  }
+}
