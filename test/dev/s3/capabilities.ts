@@ -3,8 +3,14 @@ import { presign, requestFor, send, sendSigned } from './send.js'
 
 /** What AWS documents and not every server does; the embedded store must do all of it. */
 export interface Capabilities {
-  /** If-Match is checked on PUT. */
-  readonly ifMatchOnPut: boolean
+  /** If-Match with another ETag refuses a PUT. */
+  readonly ifMatchRefusesPut: boolean
+  /** If-Match with the right ETag, in quotes as it was received, allows a PUT. */
+  readonly ifMatchAllowsPut: boolean
+  /** x-amz-copy-source-if-match and the other three decide about a copy. */
+  readonly copySourceConditions: boolean
+  /** `bytes=-0` asks for nothing and is refused. */
+  readonly emptySuffixRefused: boolean
   readonly createOnlyOnCopy: boolean
   readonly createOnlyOnComplete: boolean
   /** x-amz-checksum-* is checked, stored and sent back. */
@@ -29,14 +35,18 @@ async function probeCreateOnlyOnComplete (s3: TestS3, bucket: string): Promise<b
 export async function measureCapabilities (s3: TestS3): Promise<Capabilities> {
   const bucket = await s3.createBucket()
   const put = (key: string, headers: Readonly<Record<string, string>>) => sendSigned(s3, requestFor(s3, 'PUT', bucket, key, { body: 'probe', headers }))
-  for (const key of ['probe', 'other']) await put(key, {})
   await put('other', {})
-  const copy = requestFor(s3, 'PUT', bucket, 'probe', { headers: { 'x-amz-copy-source': `/${bucket}/other`, 'if-none-match': '*' } })
+  const created = await put('probe', {})
+  await put('other', {})
+  const copy = (name: string, value: string) => requestFor(s3, 'PUT', bucket, 'probe', { headers: { 'x-amz-copy-source': `/${bucket}/other`, [name]: value } })
   const wrongChecksum = await put('checksum', { 'x-amz-checksum-crc32': 'AAAAAA==' })
   const unsigned = presign(s3, requestFor(s3, 'PUT', bucket, 'unsigned', { body: 'probe' }))
   return {
-    ifMatchOnPut: (await put('probe', { 'if-match': '"00000000000000000000000000000000"' })).status === 412,
-    createOnlyOnCopy: (await sendSigned(s3, copy)).status === 412,
+    ifMatchRefusesPut: (await put('probe', { 'if-match': '"00000000000000000000000000000000"' })).status === 412,
+    ifMatchAllowsPut: (await put('probe', { 'if-match': created.headers['etag'] ?? '' })).status === 200,
+    copySourceConditions: (await sendSigned(s3, copy('x-amz-copy-source-if-match', '"00000000000000000000000000000000"'))).status === 412,
+    emptySuffixRefused: (await sendSigned(s3, requestFor(s3, 'GET', bucket, 'probe', { headers: { range: 'bytes=-0' } }))).status === 416,
+    createOnlyOnCopy: (await sendSigned(s3, copy('if-none-match', '*'))).status === 412,
     createOnlyOnComplete: await probeCreateOnlyOnComplete(s3, bucket),
     checksumsKept: wrongChecksum.status === 400,
     unsignedAmzHeadersRefused: (await send(s3.endpoint, { ...unsigned, headers: { ...unsigned.headers, 'x-amz-meta-a': 'b' } })).status === 403,
