@@ -200,7 +200,8 @@ function explain (problem, { file, policy } = {}) {
     case 'FILE_EMPTY': return 'This file is empty.'
     case 'QUOTA_EXCEEDED': return 'Your space is used up. Delete something first.'
     case 'OBJECT_MISSING': return 'The file has not arrived. It is kept here: try again.'
-    case 'OBJECT_MISMATCH': return 'What arrived is not the kind of file that its name promises, so it was not kept.'
+    // The first sentence says what is wrong; the rest is for those who program.
+    case 'OBJECT_MISMATCH': return `${problem.message.split(/(?<=[.!])\s/)[0]} It was not kept.`
     case 'UPLOAD_EXPIRED':
     case 'UPLOAD_NOT_FOUND': return 'This upload has ended. Choose the file again.'
     case 'UNAUTHENTICATED': return 'Your session has expired. Sign in again, then go on.'
