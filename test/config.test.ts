@@ -1,0 +1,102 @@
+import { writeFileSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { ConfigError, Environment, loadConfig } from '../src/config.js'
+
+const good = { S3_BUCKET: 'files', JWT_SECRET: 'x'.repeat(32), JWT_AUDIENCE: 'app' }
+
+t.test('the least configuration works, with safe defaults', async t => {
+  const config = loadConfig(good)
+  t.match(config, {
+    host: '127.0.0.1',
+    port: 3000,
+    database: { url: 'sqlite:./presignd.db', migrateAtStart: true },
+    jwt: { keys: { secret: good.JWT_SECRET }, audiences: ['app'], ownerClaim: 'sub', scopeClaim: 'scope' },
+    corsOrigins: [],
+    trustProxy: [],
+    docsUi: false,
+    warnings: []
+  })
+  t.ok(Object.isFrozen(config) && Object.isFrozen(config.jwt))
+})
+
+const bad: ReadonlyArray<[name: string, env: Record<string, string | undefined>, problem: RegExp]> = [
+  ['no bucket', { S3_BUCKET: undefined }, /^S3_BUCKET is not set: /],
+  ['an empty bucket', { S3_BUCKET: '' }, /^S3_BUCKET is not set: /],
+  ['no audience', { JWT_AUDIENCE: undefined }, /^JWT_AUDIENCE is not set: /],
+  ['an audience of commas', { JWT_AUDIENCE: ',' }, /^JWT_AUDIENCE must name an audience/],
+  ['nothing to check tokens with', { JWT_SECRET: undefined }, /^JWT_SECRET is not set: set it, or JWT_ISSUER/],
+  ['T41: a secret of 31 bytes', { JWT_SECRET: 'x'.repeat(31) }, /^JWT_SECRET must be at least 32 bytes long \(it has 31\)/],
+  ['T1 T41: a secret and a key set', { JWT_JWKS_URL: 'https://a.example/keys', JWT_ISSUER: 'https://a.example' }, /^JWT_SECRET and JWT_JWKS_URL are both set/],
+  ['a key set without an issuer', { JWT_SECRET: undefined, JWT_JWKS_URL: 'https://a.example/keys' }, /^JWT_ISSUER is not set: it is required with JWT_JWKS_URL/],
+  ['T41: an http issuer', { JWT_SECRET: undefined, JWT_ISSUER: 'http://a.example' }, /^JWT_ISSUER must be an https URL/],
+  ['T41: keys over http', { JWT_SECRET: undefined, JWT_ISSUER: 'https://a.example', JWT_JWKS_URL: 'http://a.example/k' }, /^JWT_JWKS_URL must be an https URL/],
+  ['T36 T41: every origin', { CORS_ORIGINS: '*' }, /^CORS_ORIGINS must list origins/],
+  ['an origin with a path', { CORS_ORIGINS: 'https://a.example/' }, /^CORS_ORIGINS: "https:\/\/a.example\/" is not an origin/],
+  ['an origin without a scheme', { CORS_ORIGINS: 'a.example' }, /^CORS_ORIGINS: "a.example" is not an origin/],
+  ['T27 T41: upload URLs of over seven days', { UPLOAD_URL_TTL_SECONDS: '604801' }, /^UPLOAD_URL_TTL_SECONDS must be <= 604800/],
+  ['T27 T41: download URLs of over seven days', { DOWNLOAD_URL_TTL_SECONDS: '604801' }, /^DOWNLOAD_URL_TTL_SECONDS must be <= 604800/],
+  ['URLs of under a minute', { UPLOAD_URL_TTL_SECONDS: '59' }, /^UPLOAD_URL_TTL_SECONDS must be >= 60/],
+  ['T34 T41: everyone as proxy', { TRUST_PROXY: '0.0.0.0/0' }, /^TRUST_PROXY: "0.0.0.0\/0" is not/],
+  ['a proxy by name', { TRUST_PROXY: 'proxy' }, /^TRUST_PROXY: "proxy" is not/],
+  ['a prefix that is too long', { TRUST_PROXY: '10.0.0.0/33' }, /^TRUST_PROXY: /],
+  ['too much clock tolerance', { JWT_CLOCK_TOLERANCE_SECONDS: '6' }, /^JWT_CLOCK_TOLERANCE_SECONDS must be <= 5/],
+  ['a port that is none', { PORT: 'http' }, /^PORT must be integer/],
+  ['a flag that is none', { DOCS_UI: 'maybe' }, /^DOCS_UI must be boolean/],
+  ['another database', { DATABASE_URL: 'mysql://x' }, /^DATABASE_URL must begin with/],
+  ['an endpoint with credentials', { S3_ENDPOINT: 'https://a:b@s3.example' }, /^S3_ENDPOINT must not hold credentials/],
+  ['an endpoint that is no URL', { S3_ENDPOINT: 's3.example' }, /^S3_ENDPOINT must be an http or https URL/],
+  ['an unknown log level', { LOG_LEVEL: 'loud' }, /^LOG_LEVEL must be one of fatal, error/],
+  ['a secret twice', { JWT_SECRET_FILE: '/x' }, /^JWT_SECRET and JWT_SECRET_FILE are both set/],
+  ['a file that is not there', { JWT_SECRET: undefined, JWT_SECRET_FILE: '/no/such/file' }, /^JWT_SECRET_FILE cannot be read: ENOENT/]
+]
+for (const [name, env, problem] of bad) {
+  t.test(`refuses ${name}, in one line that names the variable`, async t => {
+    try {
+      loadConfig({ ...good, ...env })
+      t.fail('it was accepted')
+    } catch (error) {
+      t.ok(error instanceof ConfigError)
+      const { problems } = error as ConfigError
+      t.ok(problems.some(line => problem.test(line)), problems.join(' | '))
+      t.ok(problems.every(line => !line.includes('\n')))
+      t.notMatch(problems.join(), good.JWT_SECRET, 'without the secret itself')
+    }
+  })
+}
+
+t.test('tells all problems at once', async t => {
+  t.throws(() => loadConfig({ PORT: 'x' }), new ConfigError([
+    'S3_BUCKET is not set: The bucket that files go to.',
+    `JWT_AUDIENCE is not set: ${Environment.properties.JWT_AUDIENCE.description}`,
+    'PORT must be integer'
+  ]))
+})
+
+t.test('takes the limits themselves', async t => {
+  t.match(loadConfig({ ...good, UPLOAD_URL_TTL_SECONDS: '604800', TRUST_PROXY: '10.0.0.0/8, ::1', CORS_ORIGINS: 'https://a.example, http://localhost:5173' }), {
+    uploadUrlTtlSeconds: 604_800, trustProxy: ['10.0.0.0/8', '::1'], corsOrigins: ['https://a.example', 'http://localhost:5173']
+  })
+})
+
+t.test('reads a secret from a file, and an audience "any" with a warning', async t => {
+  const file = join(t.testdir(), 'secret')
+  writeFileSync(file, `${'y'.repeat(40)}\n`)
+  const config = loadConfig({ ...good, JWT_SECRET: undefined, JWT_SECRET_FILE: file, JWT_AUDIENCE: 'any' })
+  t.strictSame(config.jwt.keys, { secret: 'y'.repeat(40) })
+  t.equal(config.jwt.audiences, undefined)
+  t.match(config.warnings, [/JWT_AUDIENCE/])
+})
+
+t.test('.env.example lists every variable with its description and default', async t => {
+  const text = readFileSync('.env.example', 'utf8')
+  const listed = [...text.matchAll(/^#? ?([A-Z][A-Z0-9_]+)=(.*)$/gm)].map(([, name, value]) => [name, value])
+  const known = new Map(Object.entries(Environment.properties))
+  const own = listed.filter(([name]) => !name?.startsWith('AWS_'))
+  t.same(own.map(([name]) => name), [...known.keys()], 'the same names in the same order')
+  for (const [name, value] of own) {
+    const { description, default: standard } = known.get(String(name)) as { description: string, default?: unknown }
+    t.ok(text.includes(`# ${description}\n`), `${name}: its description`)
+    if (standard !== undefined) t.equal(value, String(standard), `${name}: its default`)
+  }
+})
