@@ -1,0 +1,164 @@
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import type { ApiError } from '../../src/errors.js'
+import { checkUpload, isContentTypeAllowed, type UploadRequest } from '../../src/policies/check-upload.js'
+import { loadPolicies, parsePolicies, parseSizeBytes, PolicyFileError } from '../../src/policies/load-policies.js'
+import { findKeyTemplateProblem, renderExtension, renderObjectKey, renderSlug } from '../../src/policies/object-key.js'
+import type { Policy } from '../../src/policies/policy.js'
+import type { User } from '../../src/user.js'
+
+const defaults = { uploadUrlTtlSeconds: 900, downloadUrlTtlSeconds: 600 }
+const yaml = (body: string) => `policies:\n  p:\n    contentTypes: [image/png]\n    maxSize: 10\n    key: "{fileId}"\n${body.split('\n').map(line => `    ${line}\n`).join('')}`
+const policy = (body = '') => parsePolicies(yaml(body), 'p.yaml', defaults).get('p') as Policy
+
+t.test('content types', async t => {
+  const table: ReadonlyArray<[name: string, allowed: string[], contentType: string, expected: boolean]> = [
+    ['the very type', ['image/png'], 'image/png', true],
+    ['another type', ['image/png'], 'image/jpeg', false],
+    ['a type of the kind', ['image/*'], 'image/webp', true],
+    ['a type with + and .', ['application/*'], 'application/vnd.api+json', true],
+    ['T17: a kind that only begins alike', ['image/*'], 'imagex/png', false],
+    ['T17: SVG is no image by wildcard', ['image/*'], 'image/svg+xml', false],
+    ['SVG by name', ['image/svg+xml'], 'image/svg+xml', true],
+    ['T17: capitals', ['image/png'], 'IMAGE/PNG', false],
+    ['T17: a parameter', ['image/png'], 'image/png;x=y', false],
+    ['T17: a comma', ['image/*'], 'image/png,text/html', false],
+    ['T17: a comma and a space', ['image/*'], 'image/png, text/html', false],
+    ['T17: the other way round', ['image/*'], 'text/html;image/png', false],
+    ['T17: the wildcard as a type', ['image/*'], 'image/*', false],
+    ['T17: a line break', ['image/*'], 'image/png\r\n', false],
+    ['T17: a trailing space', ['image/*'], 'image/png ', false],
+    ['no slash', ['image/*'], 'image', false],
+    ['nothing', ['image/*'], '', false],
+    ['a path behind the type', ['image/*'], 'image/png/x', false]
+  ]
+  for (const [name, allowed, contentType, expected] of table) t.test(name, async t => { t.equal(isContentTypeAllowed(allowed, contentType), expected) })
+})
+
+t.test('checkUpload', async t => {
+  const user: User = { owner: 'ada', tenant: '', scopes: new Set(['a']), claims: { plan: 'pro', nested: { level: 3 } } }
+  const good: UploadRequest = { contentType: 'image/png', sizeBytes: 10, method: 'auto' }
+  const table: ReadonlyArray<[name: string, policy: Policy, change: Partial<UploadRequest>, code: string | null]> = [
+    ['accepts what fits', policy(), {}, null],
+    ['accepts PUT by name', policy(), { method: 'PUT' }, null],
+    ['accepts nothing over the limit', policy(), { sizeBytes: 11 }, 'FILE_TOO_LARGE'],
+    ['accepts nothing under the least', policy('minSize: 10'), { sizeBytes: 9 }, 'INVALID_REQUEST'],
+    ['accepts the least', policy('minSize: 10'), { sizeBytes: 10 }, null],
+    ['accepts an empty file by default', policy(), { sizeBytes: 0 }, null],
+    ['accepts no other type', policy(), { contentType: 'text/html' }, 'CONTENT_TYPE_NOT_ALLOWED'],
+    ['asks for a checksum where it is required', policy('verify: { checksum: required }'), {}, 'INVALID_REQUEST'],
+    ['accepts a checksum where it is required', policy('verify: { checksum: required }'), { checksumSha256: 'x' }, null],
+    ['asks for a scope', policy('require: { scopes: [a, b] }'), {}, 'SCOPE_MISSING'],
+    ['accepts the scope', policy('require: { scopes: [a] }'), {}, null],
+    ['asks for a claim', policy('require: { claims: { plan: free } }'), {}, 'POLICY_FORBIDDEN'],
+    ['accepts a claim by its path', policy('require: { claims: { nested.level: 3 } }'), {}, null],
+    ['tells a number from a text in a claim', policy('require: { claims: { nested.level: "3" } }'), {}, 'POLICY_FORBIDDEN'],
+    ['tells a missing claim from undefined', policy('require: { claims: { toString: x } }'), {}, 'POLICY_FORBIDDEN'],
+    ['looks at admission before the file', policy('require: { scopes: [b] }'), { sizeBytes: 11 }, 'SCOPE_MISSING']
+  ]
+  for (const [name, policy, change, code] of table) {
+    t.test(name, async t => {
+      const check = () => checkUpload(policy, user, { ...good, ...change })
+      if (code === null) t.doesNotThrow(check)
+      else t.throws(check, { name: 'ApiError', code } as Partial<ApiError> as ApiError)
+    })
+  }
+})
+
+t.test('sizes', async t => {
+  const table: ReadonlyArray<[number | string, number]> = [[7, 7], ['0B', 0], ['10MiB', 10_485_760], ['10MB', 10_000_000], ['1.5 KiB', 1536], ['5GiB', 5_368_709_120], ['1TB', 1e12], ['2kB', 2000]]
+  for (const [size, bytes] of table) t.equal(parseSizeBytes(size), bytes, String(size))
+})
+
+t.test('key templates', async t => {
+  const table: ReadonlyArray<[template: string, problem: RegExp | null]> = [
+    ['{fileId}', null],
+    ['a-b_c.d/{tenant}/{owner}/{yyyy}/{mm}/{dd}/{fileId}-{slug}{ext}', null],
+    ['{owner}/x', /must contain \{fileId\}/],
+    ['{fileId}/{name}', /\{name\} is not known/],
+    ['{fileId}/{toString}', /\{toString\} is not known/],
+    ['/{fileId}', /slash/],
+    ['{fileId}/', /slash/],
+    ['a//{fileId}', /empty or dot segments/],
+    ['a/../{fileId}', /dot segments/],
+    ['./{fileId}', /dot segments/],
+    ['a b/{fileId}', /may hold/],
+    ['$' + '{filename}/{fileId}', /not known|may hold/],
+    ['a%2f/{fileId}', /may hold/],
+    ['a?/{fileId}', /may hold/],
+    ['{fileId}/{ext}', /must not begin a segment/],
+    [`${'a/'.repeat(250)}{fileId}`, /at most 512/]
+  ]
+  for (const [template, problem] of table) {
+    t.test(template.slice(0, 40), async t => {
+      const found = findKeyTemplateProblem(template)
+      if (problem === null) t.equal(found, null)
+      else t.match(found, problem)
+    })
+  }
+})
+
+t.test('T18: keys are plain whatever names, owners and tenants are called', async t => {
+  const template = 'a/{tenant}/{owner}/{yyyy}-{mm}-{dd}/{fileId}-{slug}{ext}'
+  const hostile = ['../..', '..%2f..', '\0', '\r\n', '\u202e', '😀'.repeat(300), '$' + '{filename}', '', '.', '..', '/', '\\', 'a/b', 'auth0|x', 'über', '%00', '?a#b', '-', 'x'.repeat(5000), 'con', 'a.tar.gz', '.htaccess', '\ud800']
+  for (const value of hostile) {
+    for (const filename of [value, `${value}.PNG`, `${value}.p/g`]) {
+      const key = renderObjectKey(template, { tenant: value, owner: value, fileId: randomUUID(), filename, createdAt: new Date('2026-01-02T03:04:05Z') })
+      const isPlain = /^a\/[\w-]{1,64}\/[\w-]{1,64}\/2026-01-02\/[\da-f-]{36}-[\w-]{1,64}(\.[a-z0-9]{1,10})?$/.test(key)
+      if (!isPlain || Buffer.byteLength(key) > 512 || new URL(`http://h/b/${key}`).pathname !== `/b/${key}`) t.fail(`${JSON.stringify(filename)} became ${key}`)
+    }
+  }
+  t.pass(`${hostile.length * 3} names`)
+})
+
+t.test('slugs and extensions', async t => {
+  for (const [value, slug] of [['Ada Lovelace', 'Ada-Lovelace'], ['über', 'u-ber'], ['', 'x'], ['...', 'x'], ['--a--', 'a'], ['a_b-c', 'a_b-c']] as const) t.equal(renderSlug(value), slug, value)
+  for (const [name, extension] of [['a.PNG', '.png'], ['a.tar.gz', '.gz'], ['a', ''], ['.png', ''], ['a.', ''], ['a.p g', ''], ['a.averylongextension', ''], ['a/.png', '']] as const) t.equal(renderExtension(name), extension, name)
+})
+
+t.test('policy files', async t => {
+  t.test('the example works', async t => {
+    const policies = loadPolicies('policies.example.yaml', defaults)
+    t.strictSame([...policies.keys()], ['pictures', 'avatars', 'documents'])
+    t.match(policies.get('pictures'), { maxSizeBytes: 10_485_760, visibility: 'private', methods: ['PUT'], uploadUrlTtlSeconds: 900, verifyContentType: true })
+    t.match(policies.get('documents'), { uploadUrlTtlSeconds: 600, requiredScopes: ['documents:write'] })
+  })
+
+  t.test('defaults are the strict ones', async t => {
+    t.match(policy(), { visibility: 'private', disposition: 'attachment', verifyContentType: true, checksumRequired: false, minSizeBytes: 0, downloadUrlTtlSeconds: 600 })
+  })
+
+  const bad: ReadonlyArray<[name: string, text: string, problem: RegExp]> = [
+    ['an unknown field', yaml('maxSizee: 1'), /^p.yaml: policy p: "maxSizee" is not known/],
+    ['a field that would promise what is not there', yaml('quota: { files: 1 }'), /^p.yaml: policy p: "quota" is not known/],
+    ['an unknown field inside', yaml('verify: { type: true }'), /^p.yaml: policy p, verify: "type" is not known/],
+    ['a size that is none', yaml('minSize: ten'), /^p.yaml: policy p, minSize: /],
+    ['a least above the most', yaml('minSize: 11'), /^p.yaml: policy p, minSize: it is above maxSize/],
+    ['more than one PUT can carry', yaml('').replace('maxSize: 10', 'maxSize: 5.1GiB'), /^p.yaml: policy p, maxSize: a single PUT takes at most 5GiB/],
+    ['a key without a file id', yaml('').replace('"{fileId}"', '"{owner}"'), /^p.yaml: policy p, key: it must contain \{fileId\}/],
+    ['a URL life of over an hour', yaml('uploadUrlTtlSeconds: 3601'), /^p.yaml: policy p, uploadUrlTtlSeconds: must be <= 3600/],
+    ['a content type in capitals', yaml('').replace('image/png', 'IMAGE/PNG'), /^p.yaml: policy p, contentTypes.0: must match pattern/],
+    ['every type at once', yaml('').replace('image/png', '"*/*"'), /^p.yaml: policy p, contentTypes.0: must match pattern/],
+    ['another visibility', yaml('visibility: friends'), /^p.yaml: policy p, visibility: must be equal to one of the allowed values/],
+    ['a name with a space', yaml('').replace('  p:', '  "p q":'), /^p.yaml: policies|"p q" is not known or not well named/],
+    ['no policies', 'policies: {}', /^p.yaml/],
+    ['another file', 'a: 1', /^p.yaml/],
+    ['no YAML', 'a: [', /^p.yaml: /],
+    ['nothing', '', /^p.yaml/]
+  ]
+  for (const [name, text, problem] of bad) {
+    t.test(`refuses ${name}, naming file, policy and field`, async t => {
+      try {
+        parsePolicies(text, 'p.yaml', defaults)
+        t.fail('it was accepted')
+      } catch (error) {
+        t.ok(error instanceof PolicyFileError, String(error))
+        t.ok((error as PolicyFileError).problems.some(line => problem.test(line)), (error as PolicyFileError).message)
+      }
+    })
+  }
+
+  t.test('a missing file says how to begin', async t => {
+    t.throws(() => loadPolicies('/no/such/file.yaml', defaults), /POLICIES_FILE: ENOENT.*policies.example.yaml/)
+  })
+})
