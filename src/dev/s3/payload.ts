@@ -3,7 +3,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { parseChunkedEncoding, decodeChunks } from './aws-chunked.js'
 import { checkChecksumValue, checksumHeaderName, findChecksum, parseChecksumAlgorithm, startChecksum, type ChecksumAlgorithm } from './checksums.js'
 import type { RunningChecksum } from './crc.js'
-import { header, type S3Request } from './request.js'
+import { header, queryValue, type S3Request } from './request.js'
 import { S3Error } from './s3-error.js'
 import type { Verified } from './verify-signature.js'
 
@@ -96,7 +96,9 @@ function contentLength (request: S3Request): number | undefined {
 
 /** The promises of a body that is not aws-chunked or only in its trailer. */
 function readIntegrity (request: S3Request): Integrity {
-  const given = findChecksum((name) => header(request, name))
+  // CompleteMultipartUpload's checksum headers speak of the object, not of the document that is its body.
+  const isCompletion = request.method === 'POST' && queryValue(request, 'uploadId') !== undefined
+  const given = isCompletion ? undefined : findChecksum((name) => header(request, name))
   const trailer = header(request, 'x-amz-trailer')?.trim().toLowerCase()
   const named = header(request, 'x-amz-sdk-checksum-algorithm')
   if (given !== undefined && trailer !== undefined) throw new S3Error('InvalidRequest', 'Expecting a single x-amz-checksum- header')

@@ -1,5 +1,5 @@
 import type { TestS3 } from '../../helpers/s3.js'
-import { presign, requestFor, send, sendSigned } from './send.js'
+import { element, presign, requestFor, send, sendSigned } from './send.js'
 
 /** What AWS documents and not every server does; the embedded store must do all of it. */
 export interface Capabilities {
@@ -13,6 +13,8 @@ export interface Capabilities {
   readonly emptySuffixRefused: boolean
   readonly createOnlyOnCopy: boolean
   readonly createOnlyOnComplete: boolean
+  /** A completion may name some of the parts only. */
+  readonly partsMayBeLeftOut: boolean
   /** x-amz-checksum-* is checked, stored and sent back. */
   readonly checksumsKept: boolean
   readonly unsignedAmzHeadersRefused: boolean
@@ -20,15 +22,19 @@ export interface Capabilities {
   readonly badSignatureNamed: boolean
 }
 
-async function probeCreateOnlyOnComplete (s3: TestS3, bucket: string): Promise<boolean> {
+/** Completes the first part over an object that is there; returns the status. */
+async function probeComplete (s3: TestS3, bucket: string, partCount: number, headers: Readonly<Record<string, string>>): Promise<number> {
   const key = 'probe-complete'
   await sendSigned(s3, requestFor(s3, 'PUT', bucket, key, { body: 'old' }))
   const created = await sendSigned(s3, requestFor(s3, 'POST', bucket, key, { query: 'uploads=' }))
-  const uploadId = /<UploadId>([^<]+)</.exec(created.body)?.[1] ?? ''
-  const part = await sendSigned(s3, requestFor(s3, 'PUT', bucket, key, { query: `partNumber=1&uploadId=${encodeURIComponent(uploadId)}`, body: 'new' }))
-  const body = `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${part.headers['etag'] ?? ''}</ETag></Part></CompleteMultipartUpload>`
-  const response = await sendSigned(s3, requestFor(s3, 'POST', bucket, key, { query: `uploadId=${encodeURIComponent(uploadId)}`, body, headers: { 'if-none-match': '*' } }))
-  return response.status === 412
+  const uploadId = encodeURIComponent(element(created.body, 'UploadId') ?? '')
+  const etags: string[] = []
+  for (let number = 1; number <= partCount; number++) {
+    const part = await sendSigned(s3, requestFor(s3, 'PUT', bucket, key, { query: `partNumber=${number}&uploadId=${uploadId}`, body: 'new' }))
+    etags.push(part.headers['etag'] ?? '')
+  }
+  const body = `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${etags[0] ?? ''}</ETag></Part></CompleteMultipartUpload>`
+  return (await sendSigned(s3, requestFor(s3, 'POST', bucket, key, { query: `uploadId=${uploadId}`, body, headers }))).status
 }
 
 /** Asks the server once for each, so that a test knows what to expect without knowing the server's name. */
@@ -47,7 +53,8 @@ export async function measureCapabilities (s3: TestS3): Promise<Capabilities> {
     copySourceConditions: (await sendSigned(s3, copy('x-amz-copy-source-if-match', '"00000000000000000000000000000000"'))).status === 412,
     emptySuffixRefused: (await sendSigned(s3, requestFor(s3, 'GET', bucket, 'probe', { headers: { range: 'bytes=-0' } }))).status === 416,
     createOnlyOnCopy: (await sendSigned(s3, copy('if-none-match', '*'))).status === 412,
-    createOnlyOnComplete: await probeCreateOnlyOnComplete(s3, bucket),
+    createOnlyOnComplete: await probeComplete(s3, bucket, 1, { 'if-none-match': '*' }) === 412,
+    partsMayBeLeftOut: await probeComplete(s3, bucket, 2, {}) === 200,
     checksumsKept: wrongChecksum.status === 400,
     unsignedAmzHeadersRefused: (await send(s3.endpoint, { ...unsigned, headers: { ...unsigned.headers, 'x-amz-meta-a': 'b' } })).status === 403,
     badSignatureNamed: (await send(s3.endpoint, { ...unsigned, method: 'DELETE' })).code === 'SignatureDoesNotMatch'
