@@ -16,10 +16,14 @@ export interface PageRoutesOptions {
   readonly s3Origin: string
 }
 
+const SCRIPT = 'text/javascript; charset=utf-8'
 const PAGE_FILES: ReadonlyArray<readonly [path: string, name: string, contentType: string]> = [
   ['/', 'index.html', 'text/html; charset=utf-8'],
   ['/page.css', 'page.css', 'text/css; charset=utf-8'],
-  ['/page.js', 'page.js', 'text/javascript; charset=utf-8']
+  ['/page.js', 'page.js', SCRIPT],
+  ['/page/service.js', 'service.js', SCRIPT],
+  ['/page/upload.js', 'upload.js', SCRIPT],
+  ['/page/words.js', 'words.js', SCRIPT]
 ]
 
 /** Open to everyone, and no part of the API. */

@@ -1,6 +1,6 @@
 import {
   DeleteObjectCommand, GetObjectCommand, HeadBucketCommand, HeadObjectCommand, PutObjectCommand, S3Client, S3ServiceException,
-  type HeadObjectCommandOutput
+  type HeadObjectCommandOutput, type S3ClientConfig
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { ApiError } from '../errors.js'
@@ -11,6 +11,8 @@ export interface S3Options {
   /** Undefined is AWS. */
   readonly endpoint?: string | undefined
   readonly forcePathStyle: boolean
+  /** The SDK's own provider chain when left out. */
+  readonly credentials?: NonNullable<S3ClientConfig['credentials']>
 }
 
 /** The whole of one call, retries included. */
@@ -27,10 +29,11 @@ const SET_BY_CLIENTS = new Set(['content-length', 'host'])
  * An S3 store through the AWS SDK: one client for the life of the process, credentials from the SDK's own
  * provider chain.
  */
-export function createS3ObjectStorage ({ region, endpoint, forcePathStyle }: S3Options): ObjectStorage {
+export function createS3ObjectStorage ({ region, endpoint, forcePathStyle, credentials }: S3Options): ObjectStorage {
   const client = new S3Client({
     region,
     ...(endpoint !== undefined && { endpoint }),
+    ...(credentials && { credentials }),
     forcePathStyle,
     // The default adds the checksum of an empty body to presigned URLs: no real upload would match it.
     requestChecksumCalculation: 'WHEN_REQUIRED',

@@ -1,259 +1,8 @@
-/* global document, window, sessionStorage, fetch, XMLHttpRequest, FormData, URL, setTimeout */
+/* global document, window, sessionStorage, URL */
 
-// ---------------------------------------------------------------------------------------------------------------------
-// The service: JSON in, JSON out, and every error a problem with a code (RFC 9457).
-
-class Problem extends Error {
-  constructor (code, message, details = {}) {
-    super(message)
-    this.code = code
-    this.retryAfterSeconds = details.retryAfterSeconds
-  }
-}
-
-let session = null // { sub, name, token }
-
-async function call (method, path, body) {
-  let response
-  try {
-    response = await fetch(path, {
-      method,
-      cache: 'no-store',
-      headers: {
-        ...(session && { authorization: `Bearer ${session.token}` }),
-        ...(body && { 'content-type': 'application/json' })
-      },
-      body: body && JSON.stringify(body)
-    })
-  } catch {
-    throw new Problem('OFFLINE', 'The service cannot be reached.')
-  }
-  const json = response.status === 204 ? null : await response.json().catch(() => null)
-  if (!response.ok) {
-    const fields = (json?.errors ?? []).map(error => error.message).join(' ')
-    throw new Problem(json?.code ?? `HTTP_${response.status}`, fields || json?.detail || json?.title || `The service answered ${response.status}.`)
-  }
-  return { status: response.status, json, retryAfterSeconds: Number(response.headers.get('retry-after')) || 1 }
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// The object storage: one function per method of upload instructions. Each one resolves when the bytes are there,
-// reports progress as a number from 0 to 1, and gives up when the signal says so. Another method is another entry.
-
-const senders = {
-  PUT: ({ url, headers }, file, options) => send('PUT', url, headers, file, options),
-
-  POST: ({ url, fields }, file, options) => {
-    const form = new FormData()
-    for (const [name, value] of Object.entries(fields)) form.append(name, value)
-    form.append('file', file)
-    return send('POST', url, {}, form, options)
-  }
-}
-
-// What a browser sets by itself and lets no page set.
-const BROWSER_HEADERS = new Set(['content-length', 'host'])
-
-function send (method, url, headers, body, { onProgress, signal }) {
-  // XMLHttpRequest, since fetch does not tell how much it has sent.
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest()
-    const stop = () => request.abort()
-    request.open(method, url)
-    for (const [name, value] of Object.entries(headers)) {
-      if (!BROWSER_HEADERS.has(name.toLowerCase())) request.setRequestHeader(name, value)
-    }
-    request.upload.onprogress = event => { if (event.lengthComputable) onProgress(event.loaded / event.total) }
-    request.onload = () => {
-      // 412: the object is already there, so an earlier try had come through.
-      if ((request.status >= 200 && request.status < 300) || request.status === 412) {
-        onProgress(1)
-        resolve()
-      } else if (request.status === 403) {
-        reject(new Problem('URL_EXPIRED', 'The permission to upload has run out. Your file is kept here: try again.'))
-      } else {
-        reject(new Problem('STORAGE', `The storage answered ${request.status}. Your file is kept here: try again.`))
-      }
-    }
-    request.onerror = () => reject(new Problem('CONNECTION_LOST', 'The connection was lost. Your file is kept here: try again.'))
-    request.onabort = () => reject(new Problem('CANCELLED', 'Cancelled.'))
-    request.onloadend = () => signal.removeEventListener('abort', stop)
-    signal.addEventListener('abort', stop)
-    request.send(body)
-  })
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// One upload, from a file of the disk to a file of the service. It draws nothing: whoever shows it passes `onChange`.
-//
-//   starting → sending → checking → done
-//        any of them → interrupted (resume() goes on where it stopped) | failed | cancelled
-
-const CHECK_ATTEMPTS = 30
-
-class Upload {
-  state = 'starting'
-  progress = 0
-  problem = null
-  result = null
-  #id = null
-  #abort = new window.AbortController()
-
-  constructor (file, policy, onChange) {
-    this.file = file
-    this.policy = policy
-    this.onChange = onChange
-  }
-
-  get isActive () {
-    return ['starting', 'sending', 'checking'].includes(this.state)
-  }
-
-  /** Starts, or goes on after an interruption: what has been created is asked for again, not created twice. */
-  async resume () {
-    this.#abort = new window.AbortController()
-    this.#become('starting')
-    try {
-      const { json } = this.#id === null ? await this.#create() : await call('GET', `/uploads/${this.#id}`)
-      this.#id = json.file.id
-      if (this.state === 'cancelled') return await this.#withdraw()
-      if (json.upload && json.file.status === 'pending') await this.#send(json.upload)
-      this.result = json.file.status === 'ready' ? json.file : await this.#complete()
-      this.#become('done')
-    } catch (problem) {
-      if (this.state === 'cancelled') return
-      this.problem = problem
-      this.#become(FINAL_CODES.has(problem.code) ? 'failed' : 'interrupted')
-      if (problem.code === 'UNAUTHENTICATED') sessionExpired()
-    }
-  }
-
-  async cancel () {
-    const wasCreated = this.#id !== null
-    this.#become('cancelled')
-    this.#abort.abort()
-    if (wasCreated) await this.#withdraw()
-  }
-
-  #create () {
-    return call('POST', '/uploads', {
-      policy: this.policy.name,
-      filename: this.file.name,
-      contentType: this.file.type || 'application/octet-stream',
-      sizeBytes: this.file.size
-    })
-  }
-
-  async #send (instructions) {
-    const sender = senders[instructions.method]
-    if (!sender) throw new Problem('UNKNOWN_METHOD', `This page cannot upload by ${instructions.method}.`)
-    this.progress = 0
-    this.#become('sending')
-    await sender(instructions, this.file, {
-      signal: this.#abort.signal,
-      onProgress: progress => {
-        this.progress = progress
-        this.onChange(this)
-      }
-    })
-  }
-
-  async #complete () {
-    this.#become('checking')
-    for (let attempt = 0; attempt < CHECK_ATTEMPTS; attempt += 1) {
-      const { status, json, retryAfterSeconds } = await call('POST', `/uploads/${this.#id}/complete`, {})
-      if (status !== 202) return json.file
-      await new Promise(resolve => setTimeout(resolve, retryAfterSeconds * 1000))
-    }
-    throw new Problem('STILL_CHECKING', 'Checking takes longer than expected. Try again in a while.')
-  }
-
-  async #withdraw () {
-    // Best effort: what stays behind expires by itself.
-    await call('DELETE', `/uploads/${this.#id}`).catch(() => {})
-  }
-
-  #become (state) {
-    this.state = state
-    if (state !== 'failed' && state !== 'interrupted') this.problem = null
-    this.onChange(this)
-  }
-}
-
-// Trying again would end the same way.
-const FINAL_CODES = new Set([
-  'CONTENT_TYPE_NOT_ALLOWED', 'FILE_TOO_LARGE', 'INVALID_REQUEST', 'OBJECT_MISMATCH', 'POLICY_FORBIDDEN', 'POLICY_NOT_FOUND',
-  'QUOTA_EXCEEDED', 'SCOPE_MISSING', 'UPLOAD_EXPIRED', 'UPLOAD_NOT_FOUND', 'UNKNOWN_METHOD'
-])
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Words
-
-function explain (problem, { file, policy } = {}) {
-  switch (problem.code) {
-    case 'CONTENT_TYPE_NOT_ALLOWED':
-      return policy ? `This kind of file is not accepted here. ${kindsOf(policy)} will do.` : problem.message
-    case 'FILE_TOO_LARGE':
-      return policy && file
-        ? `This file is too large: it has ${formatSize(file.size)}, and the limit is ${formatSize(policy.maxSizeBytes)}.`
-        : problem.message
-    case 'FILE_EMPTY': return 'This file is empty.'
-    case 'QUOTA_EXCEEDED': return 'Your space is used up. Delete something first.'
-    case 'OBJECT_MISSING': return 'The file has not arrived. It is kept here: try again.'
-    // The first sentence says what is wrong; the rest is for those who program.
-    case 'OBJECT_MISMATCH': return `${problem.message.split(/(?<=[.!])\s/)[0]} It was not kept.`
-    case 'UPLOAD_EXPIRED':
-    case 'UPLOAD_NOT_FOUND': return 'This upload has ended. Choose the file again.'
-    case 'UNAUTHENTICATED': return 'Your session has expired. Sign in again, then go on.'
-    case 'RATE_LIMITED': return 'That was a lot at once. Wait a moment, then try again.'
-    case 'FILE_NOT_FOUND': return 'This file is gone.'
-    default: return problem.message
-  }
-}
-
-/** What the policy already tells is said before anything is sent. */
-function findProblem (file, policy) {
-  const type = file.type || 'application/octet-stream'
-  const isAllowed = policy.contentTypes.some(allowed => allowed === type ||
-    (allowed.endsWith('/*') && type.startsWith(allowed.slice(0, -1)) && type !== 'image/svg+xml'))
-  if (!isAllowed) return new Problem('CONTENT_TYPE_NOT_ALLOWED', '')
-  if (file.size > policy.maxSizeBytes) return new Problem('FILE_TOO_LARGE', '')
-  if (file.size === 0 || file.size < (policy.minSizeBytes ?? 0)) return new Problem('FILE_EMPTY', '')
-  return null
-}
-
-const KIND_NAMES = new Map([
-  ['image/*', 'pictures'], ['image/jpeg', 'JPEG'], ['image/svg+xml', 'SVG'], ['text/plain', 'plain text'], ['video/*', 'videos'], ['audio/*', 'sound'],
-  ['image/webp', 'WebP']
-])
-
-function kindsOf (policy) {
-  const names = policy.contentTypes.map(type => KIND_NAMES.get(type) ?? type.split('/')[1].toUpperCase())
-  const last = names.at(-1)
-  const text = names.length > 1 ? `${names.slice(0, -1).join(', ')} or ${last}` : last
-  return text[0].toUpperCase() + text.slice(1)
-}
-
-/** A word for the corner where a picture would be. */
-function kindOf (contentType) {
-  if (contentType === 'text/plain') return 'TEXT'
-  return (contentType.split('/')[1] ?? '').split(/[.+-]/).at(-1).slice(0, 5).toUpperCase()
-}
-
-function formatSize (bytes) {
-  if (bytes < 1024) return bytes === 1 ? '1 byte' : `${bytes} bytes`
-  const units = ['KiB', 'MiB', 'GiB', 'TiB']
-  let value = bytes / 1024
-  let unit = 0
-  for (; value >= 1024 && unit < units.length - 1; unit += 1) value /= 1024
-  // Rounded up, so that a file just over a limit never seems to be just under it.
-  return `${Math.ceil(value * 10) / 10} ${units[unit]}`
-}
-
-const formatDate = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' })
-
-// ---------------------------------------------------------------------------------------------------------------------
-// The page
+import { call, Problem, session, setSession } from './page/service.js'
+import { Upload } from './page/upload.js'
+import { explain, findProblem, formatDate, formatSize, kindOf, kindsOf } from './page/words.js'
 
 const at = id => document.getElementById(id)
 const clone = id => at(id).content.firstElementChild.cloneNode(true)
@@ -289,7 +38,7 @@ function act (action) {
 // Session
 
 async function showSignIn () {
-  session = null
+  setSession(null)
   sessionStorage.removeItem('sub')
   at('account').hidden = true
   at('workspace').hidden = true
@@ -311,7 +60,7 @@ async function signIn (sub) {
   const { json } = await call('GET', '/dev/users')
   const user = json.data.find(user => user.sub === sub)
   if (!user) return await showSignIn()
-  session = user
+  setSession(user)
   sessionStorage.setItem('sub', sub)
   for (const upload of uploads.keys()) if (upload.owner !== sub) removeUpload(upload)
   at('gallery').replaceChildren()
@@ -415,6 +164,7 @@ function addUpload (file, policy) {
 
 async function resumeUpload (upload) {
   await upload.resume()
+  if (upload.problem?.code === 'UNAUTHENTICATED') sessionExpired()
   if (upload.state !== 'done') return
   const hadFocus = uploads.get(upload)?.contains(document.activeElement)
   removeUpload(upload)

@@ -1,0 +1,195 @@
+import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t, { type Test } from 'tap'
+import { createS3ObjectStorage } from '../../src/object-storage/s3.js'
+import { png, sha256Base64 } from '../helpers/samples.js'
+import { s3Code, send, type Presigned } from '../helpers/send.js'
+import { startTestS3 } from '../helpers/s3.js'
+
+// The contract of the port, on whatever store the tests run: the embedded one, or the server of TEST_S3_ENDPOINT.
+const s3 = await startTestS3(t)
+process.env['AWS_ACCESS_KEY_ID'] = s3.credentials.accessKeyId
+process.env['AWS_SECRET_ACCESS_KEY'] = s3.credentials.secretAccessKey
+const storage = createS3ObjectStorage({ region: s3.region, endpoint: s3.endpoint, forcePathStyle: true })
+t.teardown(() => storage.close())
+const bucket = await s3.createBucket()
+const bytes = png()
+let counter = 0
+const at = () => ({ bucket, key: `contract/${counter++}` })
+const put = { contentType: 'image/png', sizeBytes: bytes.length, checksumSha256: null, signedAt: new Date(), expiresInSeconds: 600 }
+const get = { method: 'GET' as const, contentType: 'image/png', contentDisposition: 'attachment; filename="a.png"', signedAt: new Date(), expiresInSeconds: 600 }
+
+t.test('a presigned PUT stores exactly what it binds, once', async t => {
+  const location = at()
+  const presigned = await storage.presignPut({ ...location, ...put })
+  t.equal((await send(presigned, bytes)).status, 200)
+  t.match(await storage.headObject(location), { sizeBytes: bytes.length, contentType: 'image/png', etag: /^".+"$/, unsignedHeaders: [] })
+  t.equal((await send(presigned, bytes)).status, 412)
+})
+
+t.test('eight PUTs at once: one is stored', async t => {
+  const presigned = await storage.presignPut({ ...at(), ...put })
+  const statuses = await Promise.all(Array.from({ length: 8 }, async () => (await send(presigned, bytes)).status))
+  t.equal(statuses.filter(status => status === 200).length, 1)
+  t.ok(statuses.every(status => [200, 409, 412].includes(status)), statuses.join())
+})
+
+t.test('keys of every legal character survive the signature', async t => {
+  for (const name of ['a b', 'ü', 'a+b', "!*'()~", 'a&b=c', '%2f', 'a;b,c', '日本', 'a:b@c']) {
+    const location = { bucket, key: `keys/${name}` }
+    t.equal((await send(await storage.presignPut({ ...location, ...put }), bytes)).status, 200, name)
+    t.ok(await storage.headObject(location), name)
+  }
+})
+
+t.test('a presigned GET and HEAD carry the type and the disposition that were signed', async t => {
+  const location = at()
+  await send(await storage.presignPut({ ...location, ...put }), bytes)
+  const sent = await send(await storage.presignGet({ ...location, ...get, contentDisposition: "attachment; filename=\"a.png\"; filename*=UTF-8''%C3%A4.png" }))
+  t.strictSame(sent.body, bytes)
+  t.match(sent.headers, { 'content-type': 'image/png', 'content-disposition': /%C3%A4/, 'cache-control': 'private, max-age=600' })
+  t.equal((await send(await storage.presignGet({ ...location, ...get, method: 'HEAD' }))).status, 200)
+})
+
+t.test('expiry is told in whole seconds from the time of signing, and the store keeps to it', async t => {
+  const signedAt = new Date(Math.floor(Date.now() / 1000) * 1000 - 100_000 + 999)
+  const fresh = await storage.presignPut({ ...at(), ...put, signedAt, expiresInSeconds: 3600 })
+  t.equal(fresh.expiresAt.getTime(), signedAt.getTime() - 999 + 3_600_000)
+  t.equal((await send(fresh, bytes)).status, 200)
+  const over = await storage.presignPut({ ...at(), ...put, signedAt, expiresInSeconds: 99 })
+  t.equal((await send(over, bytes)).status, 403)
+})
+
+t.test('T21: nothing can be added to a URL or taken out of it', async t => {
+  const location = at()
+  await send(await storage.presignPut({ ...location, ...put }), bytes)
+  const presigned = await storage.presignGet({ ...location, ...get })
+  const change = (edit: (url: URL) => void): Presigned => {
+    const url = new URL(presigned.url)
+    edit(url)
+    return { ...presigned, url: url.href }
+  }
+  for (const [name, changed] of [
+    ['another key', change(url => { url.pathname += 'x' })],
+    ['a longer life', change(url => url.searchParams.set('X-Amz-Expires', '601'))],
+    ['another type', change(url => url.searchParams.set('response-content-type', 'text/html'))],
+    ['one more override', change(url => url.searchParams.set('response-content-language', 'en'))],
+    ['no cache rule', change(url => url.searchParams.delete('response-cache-control'))],
+    ['another signature', change(url => url.searchParams.set('X-Amz-Signature', '0'.repeat(64)))]
+  ] as const) {
+    const sent = await send(changed)
+    t.equal(sent.status, 403, `${name}: ${s3Code(sent)}`)
+  }
+  t.equal((await send({ ...presigned, method: 'DELETE' })).status, 403)
+})
+
+t.test('a missing object is null, and deleting it is done', async t => {
+  const location = at()
+  t.equal(await storage.headObject(location), null)
+  t.equal(await storage.readFirstBytes(location, '"x"', 10), null)
+  await storage.deleteObject(location)
+})
+
+t.test('first bytes are those of the version asked for', async t => {
+  const location = at()
+  await send(await storage.presignPut({ ...location, ...put }), bytes)
+  const { etag } = await storage.headObject(location) ?? { etag: '' }
+  t.strictSame(Buffer.from(await storage.readFirstBytes(location, etag, 8) ?? []), bytes.subarray(0, 8))
+  t.strictSame(Buffer.from(await storage.readFirstBytes(location, etag, 4096) ?? []), bytes, 'fewer when there are no more')
+  await s3.client.send(new PutObjectCommand({ Bucket: bucket, Key: location.key, Body: 'other' }))
+  t.equal(await storage.readFirstBytes(location, etag, 8), null, 'null when it has changed')
+})
+
+t.test('T20: headers that nobody signed are told', async t => {
+  const location = at()
+  await s3.client.send(new PutObjectCommand({ Bucket: bucket, Key: location.key, Body: bytes, ContentType: 'image/png', ContentEncoding: 'gzip', ContentLanguage: 'en', CacheControl: 'no-cache', ContentDisposition: 'inline', Metadata: { a: 'b' } }))
+  t.same([...(await storage.headObject(location))?.unsignedHeaders ?? []].sort(), ['cache-control', 'content-disposition', 'content-encoding', 'content-language', 'x-amz-meta-a'])
+})
+
+t.test('a SHA-256 is bound as a header that must be sent', async t => {
+  const location = at()
+  const presigned = await storage.presignPut({ ...location, ...put, checksumSha256: sha256Base64(bytes) })
+  t.equal((await send(presigned, bytes, { 'x-amz-checksum-sha256': undefined })).status, 403)
+  t.equal((await send(presigned, bytes, { 'x-amz-checksum-sha256': sha256Base64(Buffer.from('x')) })).status, 403)
+  t.equal((await send(presigned, bytes)).status, 200)
+  const { checksumSha256 } = await storage.headObject(location) ?? { checksumSha256: 'missing' }
+  // Whether a store keeps checksums is asked once, with a plain PUT; this port then tells what the store says.
+  const probe = at()
+  await s3.client.send(new PutObjectCommand({ Bucket: bucket, Key: probe.key, Body: bytes, ChecksumSHA256: sha256Base64(bytes) }))
+  const isKept = (await storage.headObject(probe))?.checksumSha256 !== null
+  t.equal(checksumSha256, isKept ? sha256Base64(bytes) : null)
+  if (isKept) {
+    const wrong = await storage.presignPut({ ...at(), ...put, checksumSha256: sha256Base64(Buffer.from('x')) })
+    t.equal(s3Code(await send(wrong, bytes)), 'BadDigest')
+  }
+})
+
+t.test('a bucket is reachable, or it is not', async t => {
+  t.equal(await storage.isReachable(bucket), true)
+  t.equal(await storage.isReachable('no-such-bucket-here'), false)
+})
+
+t.test('a virtual-hosted URL has the bucket in its host', async t => {
+  const hosted = createS3ObjectStorage({ region: 'eu-central-1', forcePathStyle: false })
+  const { url } = await hosted.presignPut({ bucket: 'my-bucket', key: 'a/b.png', ...put })
+  t.equal(new URL(url).origin, 'https://my-bucket.s3.eu-central-1.amazonaws.com')
+  t.equal(new URL(url).pathname, '/a/b.png')
+  hosted.close()
+})
+
+const faults: ReadonlyArray<[name: string, listener: RequestListener, requests: number]> = [
+  ['F14: 500 on everything is tried three times', (_, reply) => reply.writeHead(500).end(), 3],
+  ['F14: SlowDown is tried three times', (_, reply) => reply.writeHead(503).end('<Error><Code>SlowDown</Code></Error>'), 3],
+  ['F16: 403 on HEAD is no missing object', (_, reply) => reply.writeHead(403).end(), 1],
+  ['F38: refused credentials are no missing object', (_, reply) => reply.writeHead(403).end('<Error><Code>InvalidAccessKeyId</Code></Error>'), 1],
+  ['a connection that breaks is tried three times', request => request.socket.destroy(), 3]
+]
+for (const [name, listener, requests] of faults) {
+  t.test(`${name}, and is an error that decides nothing`, async t => {
+    const { faulty, count } = await startFaulty(t, listener)
+    await t.rejects(faulty.headObject(at()), { code: 'OBJECT_STORAGE_ERROR', status: 502, retryAfterSeconds: Number })
+    t.equal(count(), requests)
+  })
+}
+
+t.test('F14: two faults and then an answer is an answer', async t => {
+  let calls = 0
+  const { faulty } = await startFaulty(t, (_, reply) => { reply.writeHead(++calls < 3 ? 503 : 200, { etag: '"e"', 'content-length': '0', 'content-type': 'image/png' }).end() })
+  t.match(await faulty.headObject(at()), { etag: '"e"' })
+})
+
+t.test('F15: a store that never answers is given up within ten seconds, and signing goes on', async t => {
+  const { faulty } = await startFaulty(t, () => {})
+  const began = Date.now()
+  const hanging = t.rejects(faulty.headObject(at()), { code: 'OBJECT_STORAGE_ERROR' })
+  t.match(await faulty.presignPut({ ...at(), ...put }), { method: 'PUT' })
+  await hanging
+  t.ok(Date.now() - began < 10_000)
+})
+
+t.test('F37 T27: a URL never promises to outlive its credentials', async t => {
+  const expiration = new Date(Date.now() + 120_000)
+  const short = createS3ObjectStorage({ region: 'us-east-1', endpoint: s3.endpoint, forcePathStyle: true, credentials: async () => ({ ...s3.credentials, expiration }) })
+  const { url, expiresAt } = await short.presignPut({ ...at(), ...put, signedAt: new Date(), expiresInSeconds: 900 })
+  t.ok(expiresAt <= expiration)
+  t.ok(Number(new URL(url).searchParams.get('X-Amz-Expires')) <= 120)
+  await t.rejects(short.presignPut({ ...at(), ...put, signedAt: new Date(expiration.getTime() + 1000), expiresInSeconds: 900 }), { code: 'OBJECT_STORAGE_ERROR' })
+  short.close()
+})
+
+async function startFaulty (t: Test, listener: RequestListener) {
+  let requests = 0
+  const server = createServer((request, reply) => {
+    requests++
+    listener(request, reply)
+  })
+  await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
+  const faulty = createS3ObjectStorage({ region: 'us-east-1', endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, forcePathStyle: true })
+  t.teardown(() => {
+    faulty.close()
+    server.closeAllConnections()
+    server.close()
+  })
+  return { faulty, count: () => requests }
+}
