@@ -24,7 +24,8 @@ async function run (args: readonly string[]): Promise<number> {
     }
   }
   try {
-    const env = { ...process.env, ...(server && { TEST_POSTGRES_URL: server.url }) }
+    // The SDK's notice about Node 20 would stand in every log.
+    const env = { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true', ...process.env, ...(server && { TEST_POSTGRES_URL: server.url }) }
     const tap = new TapReader()
     const chosen = args.some(arg => /^(-R|--reporter)/.test(arg))
     const exitCode = process.stdout.isTTY || chosen

@@ -31,6 +31,7 @@ export const downloadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> =
       params: DownloadParams,
       querystring: DownloadQuery,
       response: {
+        200: { description: 'What a client that follows redirects gets from the store: the bytes, with the verified content type.', content: { '*/*': { schema: Type.Unsafe<null>({ type: 'string', format: 'binary' }) } } },
         307: { type: 'null', description: 'To the presigned URL, in `Location`.', headers: { location: Type.String({ description: 'The presigned URL: a secret.' }) } },
         ...problemResponses(['FILE_NOT_FOUND', 'FILE_NOT_READY', 'OBJECT_STORAGE_ERROR'])
       }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { SignJWT } from 'jose'
@@ -105,7 +106,9 @@ export async function startService (t: Test, s3: TestS3, options: ServiceOptions
 
 /** All that the service needs but the store. */
 export async function testEnvironment (t: Test, { engine = 'sqlite', policies = POLICIES }: ServiceOptions = {}): Promise<Record<string, string>> {
-  const folder = t.testdir()
+  // Not t.testdir(), which empties the folder when another helper asks for it too.
+  const folder = mkdtempSync(join(tmpdir(), 'presignd-test-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const policiesFile = join(folder, `policies-${randomUUID()}.yaml`)
   writeFileSync(policiesFile, policies)
   return {
