@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { crc32, deflateSync } from 'node:zlib'
-import type { Browser, Download, Locator, Page } from 'playwright-core'
+import type { Browser, Download, Locator, Page, Route } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { startDev } from '../../src/dev/dev.js'
 import { launchBrowser } from '../helpers/browser.js'
@@ -100,7 +100,7 @@ t.test('what the service refuses is said in words too', async t => {
 t.test('after a lost connection the upload goes on with one click', async t => {
   const page = await openAs(t, browser, 'Ada')
   const created = countRequests(page, '/uploads')
-  await page.route(`${dev.s3Url}/**`, route => route.abort('connectionreset'), { times: 1 })
+  await onNextPut(page, route => route.abort('connectionreset'))
   await choose(page, { name: 'train.png', mimeType: 'image/png', buffer: renderPng(48, 48, 2) })
   await uploadSays(page, 'The connection was lost. Your file is kept here: try again.')
   await page.getByRole('button', { name: 'Try again: train.png' }).click()
@@ -113,10 +113,10 @@ t.test('after a lost connection the upload goes on with one click', async t => {
 t.test('an upload whose bytes arrived but whose reply was lost goes on', async t => {
   const page = await openAs(t, browser, 'Ada')
   // The store accepts the bytes, and the browser hears nothing of it: the next PUT is answered with 412.
-  await page.route(`${dev.s3Url}/**`, async route => {
+  await onNextPut(page, async route => {
     await route.fetch()
     await route.abort('connectionreset')
-  }, { times: 1 })
+  })
   await choose(page, { name: 'tunnel.png', mimeType: 'image/png', buffer: renderPng(40, 40, 3) })
   await page.getByRole('button', { name: 'Try again: tunnel.png' }).click()
   await fileItem(page, 'tunnel.png').waitFor()
@@ -125,14 +125,22 @@ t.test('an upload whose bytes arrived but whose reply was lost goes on', async t
 
 t.test('a cancelled upload leaves nothing behind', async t => {
   const page = await openAs(t, browser, 'Ada')
-  const sending = holdBack(page, `${dev.s3Url}/**`)
+  let release = () => {}
+  const arrived = new Promise<void>((resolve, reject) => {
+    onNextPut(page, async route => {
+      resolve()
+      await new Promise<void>(resolve => { release = resolve })
+      // The page has given the request up in the meantime.
+      await route.abort().catch(() => {})
+    }).catch(reject)
+  })
   await choose(page, { name: 'regret.png', mimeType: 'image/png', buffer: renderPng(16, 16, 4) })
-  await sending.arrived
+  await arrived
   const aborted = page.waitForResponse(response => response.request().method() === 'DELETE')
   await page.getByRole('button', { name: 'Cancel regret.png' }).click()
   t.equal((await aborted).status(), 204)
   t.equal(await page.getByText('regret.png', { exact: true }).count(), 0)
-  sending.release()
+  release()
 })
 
 t.test('an expired session asks to sign in again and keeps what was going on', async t => {
@@ -280,11 +288,20 @@ function holdBack (page: Page, url: string): { arrived: Promise<void>, release: 
     page.route(url, async route => {
       resolve()
       await released
-      // The page may have given the request up in the meantime.
-      await route.continue().catch(() => {})
+      await route.continue()
     }, { times: 1 }).catch(reject)
   })
   return { arrived, release }
+}
+
+/** Takes the next upload to the store in hand; pictures that are still loading go on. */
+async function onNextPut (page: Page, handle: (route: Route) => Promise<void>): Promise<void> {
+  let isHandled = false
+  await page.route(`${dev.s3Url}/**`, async route => {
+    if (isHandled || route.request().method() !== 'PUT') return await route.continue()
+    isHandled = true
+    await handle(route)
+  })
 }
 
 function countRequests (page: Page, path: string): () => number {
