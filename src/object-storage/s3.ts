@@ -26,6 +26,13 @@ const SIGNED_PUT_HEADERS = new Set(['content-length', 'content-type', 'host', 'i
 const SET_BY_CLIENTS = new Set(['content-length', 'host'])
 
 /**
+ * A request with `If-None-Match` makes `fetch` add one of these by itself, and S3 keeps it with the object. It
+ * changes nothing: downloads sign their own cache rule.
+ * @see https://fetch.spec.whatwg.org/#http-network-or-cache-fetch steps on the cache mode
+ */
+const SET_BY_FETCH = new Set(['no-cache', 'max-age=0'])
+
+/**
  * An S3 store through the AWS SDK: one client for the life of the process, credentials from the SDK's own
  * provider chain.
  */
@@ -150,7 +157,7 @@ function toStoredObject (head: HeadObjectCommandOutput): StoredObject {
     'content-encoding': head.ContentEncoding,
     'content-language': head.ContentLanguage,
     'content-disposition': head.ContentDisposition,
-    'cache-control': head.CacheControl,
+    'cache-control': SET_BY_FETCH.has(head.CacheControl ?? '') ? undefined : head.CacheControl,
     expires: head.ExpiresString,
     'x-amz-website-redirect-location': head.WebsiteRedirectLocation
   }

@@ -103,8 +103,17 @@ t.test('first bytes are those of the version asked for', async t => {
 
 t.test('T20: headers that nobody signed are told', async t => {
   const location = at()
-  await s3.client.send(new PutObjectCommand({ Bucket: bucket, Key: location.key, Body: bytes, ContentType: 'image/png', ContentEncoding: 'gzip', ContentLanguage: 'en', CacheControl: 'no-cache', ContentDisposition: 'inline', Metadata: { a: 'b' } }))
+  await s3.client.send(new PutObjectCommand({ Bucket: bucket, Key: location.key, Body: bytes, ContentType: 'image/png', ContentEncoding: 'gzip', ContentLanguage: 'en', CacheControl: 'max-age=60', ContentDisposition: 'inline', Metadata: { a: 'b' } }))
   t.same([...(await storage.headObject(location))?.unsignedHeaders ?? []].sort(), ['cache-control', 'content-disposition', 'content-encoding', 'content-language', 'x-amz-meta-a'])
+})
+
+t.test('the cache rule that fetch adds to a create-only PUT is no such header', async t => {
+  const location = at()
+  const { url, method, headers } = await storage.presignPut({ ...location, ...put })
+  t.equal((await fetch(url, { method, headers, body: new Uint8Array(bytes) })).status, 200)
+  t.match(await storage.headObject(location), { sizeBytes: bytes.length, unsignedHeaders: [] })
+  await s3.client.send(new PutObjectCommand({ Bucket: bucket, Key: location.key, Body: bytes, CacheControl: 'max-age=0' }))
+  t.match(await storage.headObject(location), { unsignedHeaders: [] })
 })
 
 t.test('a SHA-256 is bound as a header that must be sent', async t => {
