@@ -1,0 +1,97 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { posix } from 'node:path'
+import t from 'tap'
+
+/** Which of our folders each folder of src may import, besides itself. `dev` is for development and tests alone. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  'cli.ts': ['cli'],
+  cli: ['config', 'server', 'services', 'database', 'policies'],
+  'server.ts': ['config', 'services', 'app'],
+  'app.ts': ['database', 'files', 'policies', 'uploads', 'downloads', 'plugins', 'problem-schemas', 'services', 'version'],
+  'services.ts': ['config', 'database', 'object-storage', 'policies', 'files'],
+  uploads: ['files', 'policies', 'object-storage', 'errors', 'user', 'services', 'problem-schemas', 'string-enum'],
+  downloads: ['files', 'policies', 'errors', 'user', 'services', 'problem-schemas', 'string-enum'],
+  files: ['policies', 'database', 'errors', 'user', 'services', 'problem-schemas', 'string-enum'],
+  policies: ['errors', 'user', 'services', 'problem-schemas', 'string-enum'],
+  database: ['errors'],
+  'object-storage': ['errors'],
+  plugins: ['errors', 'user', 'problem-schemas', 'string-enum'],
+  'problem-schemas.ts': ['errors', 'string-enum'],
+  'string-enum.ts': [],
+  'errors.ts': [],
+  'user.ts': [],
+  'version.ts': [],
+  'config.ts': ['string-enum'],
+  dev: ['config', 'server', 'cli', 'dev']
+}
+
+/** Where each package may be imported. */
+const PACKAGES: ReadonlyArray<[packages: RegExp, allowed: RegExp]> = [
+  [/^(fastify|fastify-plugin|@fastify\/.*)$/, /^(app\.ts|plugins\/.*|.*\/routes\.ts|dev\/page-routes\.ts)$/],
+  [/^@aws-sdk\//, /^(object-storage\/.*|dev\/dev\.ts)$/],
+  [/^(pg|@photostructure\/sqlite)$/, /^database\//],
+  [/^kysely$/, /^(database\/.*|.*-repository\.ts|files\/file-row\.ts|services\.ts)$/],
+  [/^@sinclair\/typebox$/, /^(.*schemas\.ts|config\.ts|string-enum\.ts|policies\/(policy|load-policies)\.ts|plugins\/health\.ts)$/],
+  [/^ajv$/, /^(app|config|policies\/load-policies)\.ts$/],
+  [/^pino$/, /^services\.ts$/],
+  [/^yaml$/, /^(policies\/load-policies|plugins\/openapi)\.ts$/],
+  [/^jose$/, /^(plugins\/key-set|cli\/token)\.ts$/],
+  [/^file-type$/, /^uploads\/content-signature\.ts$/],
+  [/^(busboy|fast-xml-parser|esbuild|pino-pretty)$/, /^dev\//]
+]
+
+const files = sourceFiles('src')
+
+function sourceFiles (folder: string): Array<{ path: string, text: string, imports: string[] }> {
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts'))
+  return names.map(name => {
+    const text = readFileSync(`${folder}/${name}`, 'utf8')
+    const imports = [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, name]) => name as string)
+    return { path: name.replaceAll('\\', '/'), text, imports }
+  })
+}
+
+t.test('there are files to look at', async t => { t.ok(files.length > 60) })
+
+t.test('folders import what the table allows', async t => {
+  for (const { path, imports } of files) {
+    const own = path.includes('/') ? path.split('/')[0] as string : path
+    const allowed = MAY_IMPORT[own]
+    if (!t.ok(allowed, `${path} is in the table`)) continue
+    for (const name of imports.filter(name => name.startsWith('.'))) {
+      const target = posix.join(posix.dirname(path), name).replace(/\.js$/, '')
+      const folder = target.split('/')[0] as string
+      t.ok(folder === own || allowed?.includes(folder), `${path} imports ${name}`)
+    }
+  }
+})
+
+t.test('packages are imported where they belong', async t => {
+  for (const { path, imports } of files) {
+    for (const name of imports.filter(name => !name.startsWith('.') && !name.startsWith('node:'))) {
+      const rule = PACKAGES.find(([packages]) => packages.test(name))
+      if (t.ok(rule, `${name}, imported by ${path}, is in the table`)) t.match(path, rule?.[1], `${path} imports ${name}`)
+    }
+  }
+})
+
+t.test('the environment is read where a process starts', async t => {
+  const readers = files.filter(({ text }) => text.includes('process.env')).map(({ path }) => path)
+  t.same(readers.filter(path => !path.startsWith('dev/')), ['cli.ts'])
+  t.same(readers.filter(path => path.startsWith('dev/')).sort(), ['dev/dev.ts', 'dev/main.ts', 'dev/s3/main.ts', 'dev/s3/server.ts', 'dev/token.ts'])
+})
+
+t.test('names say what is inside', async t => {
+  for (const { path, text } of files) {
+    t.match(path, /^([a-z0-9-]+\/)*[a-z0-9-]+\.ts$/, `${path} is kebab-case`)
+    t.notMatch(path, /(^|\/)(utils?|helpers?|common|index|misc)(\/|\.ts$)/, path)
+    t.notMatch(text, /^export default /m, `${path} exports by name`)
+    t.notMatch(text, /\benum [A-Z]|\bnamespace [A-Z]|: any\b|as any\b|@ts-ignore|eslint-disable/, path)
+  }
+})
+
+t.test('every dependency is used, and nothing is used that is not one', async t => {
+  const { dependencies, optionalDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, Record<string, string>>
+  const used = new Set(files.filter(({ path }) => !path.startsWith('dev/')).flatMap(({ imports, text }) => [...imports, ...[...text.matchAll(/require\('([^']+)'\)/g)].map(([, name]) => name as string)]).filter(name => !name.startsWith('.') && !name.startsWith('node:')))
+  t.same([...used].sort(), Object.keys({ ...dependencies, ...optionalDependencies }).sort())
+})
