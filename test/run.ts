@@ -1,5 +1,5 @@
 // What `npm test` runs after the linter and the compiler: one PostgreSQL for all test files, then tap.
-// Arguments are handed to tap: `npm test -- test/uploads`.
+// Arguments are handed to tap: `npm test -- test/uploads/*.test.ts`.
 import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { constants, tmpdir } from 'node:os'
