@@ -87,7 +87,7 @@ launch () {
 # The id may have gone to another process since.
 is_running () {
   local id; id=$(cat "$DATA/$1.pid" 2>/dev/null) || return 1
-  tr '\0' ' ' <"/proc/$id/cmdline" 2>/dev/null | grep -qF "$CONF"
+  { tr '\0' ' ' <"/proc/$id/cmdline"; } 2>/dev/null | grep -qF "$CONF"
 }
 
 wait_for_http () {
