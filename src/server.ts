@@ -28,6 +28,7 @@ export async function startServer (config: Config, development?: AppOptions['dev
     const { port } = app.server.address() as AddressInfo
 
     const close = async (): Promise<void> => {
+      services.log.info({ drainSeconds: config.shutdownDrainSeconds }, 'closing')
       await delay(config.shutdownDrainSeconds * 1000)
       const deadline = setTimeout(() => app.server.closeAllConnections(), FINISH_TIMEOUT_MS)
       await app.close()

@@ -7,5 +7,5 @@ type Env = Readonly<Record<string, string | undefined>>
 export async function serve (env: Env): Promise<void> {
   const server = await startServer(loadConfig(env))
   closeOnSignals(server)
-  server.services.log.info({ url: server.url }, 'presignd is ready')
+  server.services.log.info({ listening: server.url }, 'presignd is ready')
 }

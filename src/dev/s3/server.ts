@@ -33,7 +33,7 @@ export interface DevS3 {
  * @throws in production, and with the EADDRINUSE error of a taken port for the caller to explain.
  */
 export async function startDevS3 (options: DevS3Options): Promise<DevS3> {
-  if (process.env['NODE_ENV'] === 'production') throw new Error('The development store does not start with NODE_ENV=production')
+  if (process.env['NODE_ENV'] === 'prod') throw new Error('The development store does not start with NODE_ENV=production')
   const { credentials, region = 'us-east-1', now = () => new Date() } = options
   const answering: Answering = { store: await Store.open(join(options.dataDir, 's3')), verifier: { credentials, region, now } }
 

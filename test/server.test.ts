@@ -1,0 +1,196 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { jwtVerify } from 'jose'
+import t, { type Test } from 'tap'
+import { interrupt, run, runNode, type Running } from './helpers/process.js'
+import { createTestToken, SECRET, testEnvironment } from './helpers/service.js'
+import { startTestS3 } from './helpers/s3.js'
+
+const good = { S3_BUCKET: 'files', S3_ENDPOINT: 'http://127.0.0.1:1', AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', PORT: '0' }
+
+interface Begun { readonly file: { readonly id: string }, readonly upload: { readonly url: string, readonly headers: Record<string, string> } }
+
+async function serve (t: Test, env: Record<string, string> = {}): Promise<Running & { readonly url: string }> {
+  const running = runNode(t, ['src/cli.ts', 'serve'], { ...await testEnvironment(t), ...good, ...env })
+  const [, url = ''] = await running.output(/"listening":"([^"]+)","msg":"presignd is ready"/)
+  return { ...running, url }
+}
+
+t.test('presignd serve answers, and says in its log where', async t => {
+  const { url, stdout } = await serve(t)
+  t.equal((await fetch(`${url}/livez`)).status, 200)
+  t.equal((await fetch(`${url}/readyz`)).status, 200)
+  t.ok(stdout().split('\n').filter(line => line !== '').every(line => JSON.parse(line)), 'every line is JSON')
+})
+
+t.test('F32: SIGTERM under load drops no request', async t => {
+  const running = await serve(t, { SHUTDOWN_DRAIN_SECONDS: '1' })
+  const headers = { authorization: `Bearer ${await createTestToken('ada')}`, 'content-type': 'application/json' }
+  const body = JSON.stringify({ policy: 'pictures', filename: 'a.png', contentType: 'image/png', sizeBytes: 10 })
+  const answers = { count: 0 }
+  let closedByServer = 0
+  let isDown = false
+  const failures: unknown[] = []
+  let signalledAt = 0
+  async function client (): Promise<void> {
+    while (!isDown) {
+      try {
+        const reply = await fetch(`${running.url}/uploads`, { method: 'POST', headers, body })
+        if (reply.headers.get('connection') === 'close') closedByServer++
+        await reply.arrayBuffer()
+        if (reply.status === 201) answers.count++
+        else failures.push(reply.status)
+      } catch (error) {
+        // A load balancer that has seen /readyz fail sends nothing any more: only then may a connection be refused.
+        if (signalledAt === 0 || Date.now() - signalledAt < 900) failures.push(error)
+        isDown = true
+      }
+    }
+  }
+  const clients = Array.from({ length: 8 }, client)
+  while (answers.count < 50) await new Promise(resolve => setImmediate(resolve))
+  signalledAt = Date.now()
+  running.child.kill('SIGTERM')
+  let ready
+  do ready = await fetch(`${running.url}/readyz`)
+  while (ready.status === 200)
+  t.match(await ready.json(), { code: 'NOT_READY' })
+  t.ok(Date.now() - signalledAt < 900, '/readyz fails at once')
+  t.equal(await running.ended, 0)
+  t.ok(Date.now() - signalledAt < 25_000)
+  await Promise.all(clients)
+  t.strictSame(failures, [])
+  t.ok(closedByServer > 0, 'replies during the drain close their connection')
+})
+
+t.test('a second signal ends it at once', async t => {
+  const running = await serve(t, { SHUTDOWN_DRAIN_SECONDS: '60' })
+  running.child.kill('SIGTERM')
+  await running.output(/"msg":"closing"/)
+  running.child.kill('SIGTERM')
+  t.equal(await running.ended, 1)
+})
+
+const refused: ReadonlyArray<[name: string, env: Record<string, string | undefined>, line: RegExp]> = [
+  ['T41: a short secret', { JWT_SECRET: 'short' }, /^presignd: JWT_SECRET must be at least 32 bytes/],
+  ['T41: every origin', { CORS_ORIGINS: '*' }, /^presignd: CORS_ORIGINS must list origins/],
+  ['no policies', { POLICIES_FILE: '/no/such/file' }, /^presignd: POLICIES_FILE: ENOENT/],
+  ['a database that is not there', { DATABASE_URL: 'postgres://a@127.0.0.1:1/b' }, /^presignd: .*ECONNREFUSED/],
+  ['a database that lacks migrations', { DATABASE_MIGRATE: 'false' }, /^presignd: The database lacks migrations: run "presignd migrate"/]
+]
+for (const [name, env, line] of refused) {
+  t.test(`${name} stops the start with one line`, async t => {
+    const running = runNode(t, ['src/cli.ts', 'serve'], { ...await testEnvironment(t), ...good, ...env })
+    t.equal(await running.ended, 1)
+    t.match(running.stderr(), line)
+    t.equal(running.stderr().trim().split('\n').length, 1, 'no stack')
+  })
+}
+
+t.test('a taken port says which and what to do', async t => {
+  const other = createServer()
+  await new Promise<void>(resolve => { other.listen(0, '127.0.0.1', resolve) })
+  t.teardown(() => { other.close() })
+  const { port } = other.address() as AddressInfo
+  const running = runNode(t, ['src/cli.ts', 'serve'], { ...await testEnvironment(t), ...good, PORT: String(port) })
+  t.equal(await running.ended, 1)
+  t.equal(running.stderr(), `presignd: port ${port} is taken: choose another with PORT\n`)
+})
+
+t.test('presignd migrate says what it did, once', async t => {
+  const env = { ...await testEnvironment(t), ...good }
+  for (const line of [/^migrated: 0001-files/, /^nothing to migrate$/m]) {
+    const running = runNode(t, ['src/cli.ts', 'migrate'], env)
+    t.equal(await running.ended, 0)
+    t.match(running.stdout(), line)
+  }
+})
+
+t.test('presignd token prints a token and only that', async t => {
+  const env = { ...await testEnvironment(t), ...good }
+  const running = runNode(t, ['src/cli.ts', 'token', '--sub', 'ada', '--scope', 'a b', '--expires-in', '60'], env)
+  t.equal(await running.ended, 0)
+  t.match(running.stdout(), /^[\w-]+\.[\w-]+\.[\w-]+\n$/)
+  const { payload } = await jwtVerify(running.stdout().trim(), new TextEncoder().encode(SECRET), { audience: 'presignd-test' })
+  t.match(payload, { sub: 'ada', scope: 'a b' })
+  t.equal(Number(payload.exp) - Number(payload.iat), 60)
+  for (const args of [['--scope', 'a'], ['--sub', 'a', '--expires-in', '0'], ['--sub', 'a', '--nope'], ['--sub', '']]) {
+    const bad = runNode(t, ['src/cli.ts', 'token', ...args], env)
+    t.equal(await bad.ended, 1, args.join(' '))
+    t.equal(bad.stdout(), '')
+  }
+})
+
+t.test('an unknown command shows the usage', async t => {
+  const running = runNode(t, ['src/cli.ts', 'what'])
+  t.equal(await running.ended, 2)
+  t.match(running.stderr(), /Usage: presignd/)
+})
+
+t.test('development mode', async t => {
+  const { DATA_DIR } = { DATA_DIR: t.testdir() }
+  const env = { PORT: '3917', DEV_S3_PORT: '3918', DATA_DIR }
+  const start = async () => {
+    const running = run(t, 'npm', ['run', 'dev'], env)
+    await running.output(/curl -fsSL/)
+    return running
+  }
+
+  const first = await start()
+  const token = /^TOKEN=(\S+)$/m.exec(first.stdout())?.[1] ?? ''
+  const api = async (path: string, init: RequestInit = {}) => await fetch(`http://127.0.0.1:3917${path}`, { ...init, headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' } })
+
+  await t.test('prints one banner with the page, the store and three curl lines', async t => {
+    t.match(first.stdout(), 'http://127.0.0.1:3917\n')
+    t.match(first.stdout(), 'http://127.0.0.1:3918')
+    t.equal(first.stdout().match(/^curl /gm)?.length, 3)
+    t.equal(first.stderr(), '')
+  })
+
+  await t.test('npm run token prints a token for the same secret', async t => {
+    const running = run(t, 'npm', ['run', '--silent', 'token', '--', '--sub', 'ada'], env)
+    t.equal(await running.ended, 0)
+    t.match(running.stdout(), /^[\w-]+\.[\w-]+\.[\w-]+\n$/)
+    t.equal((await fetch('http://127.0.0.1:3917/files', { headers: { authorization: `Bearer ${running.stdout().trim()}` } })).status, 200)
+  })
+
+  await t.test('a taken port says which and how to choose another', async t => {
+    for (const [more, line] of [
+      [{ DEV_S3_PORT: '3919' }, 'presignd: port 3917 is taken: choose another with PORT\n'],
+      [{ PORT: '3919' }, 'presignd: port 3918 is taken: choose another with DEV_S3_PORT\n']
+    ] as const) {
+      const second = run(t, 'npm', ['run', '--silent', 'dev'], { ...env, ...more })
+      t.equal(await second.ended, 1)
+      t.equal(second.stderr(), line)
+    }
+  })
+
+  const body = JSON.stringify({ policy: 'documents', filename: 'a.txt', contentType: 'text/plain', sizeBytes: 5 })
+  const { file, upload } = await (await api('/uploads', { method: 'POST', body })).json() as Begun
+  await fetch(upload.url, { method: 'PUT', headers: upload.headers, body: 'hello' })
+  t.equal((await api(`/uploads/${file.id}/complete`, { method: 'POST', body: '{}' })).status, 200)
+  const began = Date.now()
+  interrupt(first)
+  await first.ended
+  t.ok(Date.now() - began < 3000, 'Ctrl-C ends it at once')
+
+  await start()
+  t.equal(await (await fetch((await api(`/downloads/${file.id}`, { redirect: 'manual' })).headers.get('location') ?? '')).text(), 'hello', 'a second start finds the files again, and old tokens work')
+})
+
+t.test('development mode refuses to run in production', async t => {
+  const running = runNode(t, ['src/dev/main.ts'], { NODE_ENV: 'production', DATA_DIR: t.testdir() })
+  t.equal(await running.ended, 1)
+  t.match(running.stderr(), /^presignd: development mode does not run with NODE_ENV=production: use npm start\n$/)
+})
+
+t.test('a store that is there is used: the compiled order of things, end to end', async t => {
+  const s3 = await startTestS3(t)
+  const bucket = await s3.createBucket()
+  const { url } = await serve(t, { S3_BUCKET: bucket, S3_ENDPOINT: s3.endpoint, AWS_ACCESS_KEY_ID: s3.credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: s3.credentials.secretAccessKey })
+  const headers = { authorization: `Bearer ${await createTestToken('ada')}`, 'content-type': 'application/json' }
+  const { file, upload } = await (await fetch(`${url}/uploads`, { method: 'POST', headers, body: JSON.stringify({ policy: 'notes', filename: 'a.txt', contentType: 'text/plain', sizeBytes: 5 }) })).json() as Begun
+  t.equal((await fetch(upload.url, { method: 'PUT', headers: upload.headers, body: 'hello' })).status, 200)
+  t.equal((await fetch(`${url}/uploads/${file.id}/complete`, { method: 'POST', headers, body: '{}' })).status, 200)
+  t.equal(await (await fetch(`${url}/downloads/${file.id}`, { headers: { authorization: headers.authorization } })).text(), 'hello')
+})
