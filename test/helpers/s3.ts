@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import type { Test } from 'tap'
@@ -18,12 +21,19 @@ export interface TestS3 {
   readonly setNow?: (now: () => Date) => void
 }
 
+/** An empty folder of its own for each call, unlike `t.testdir`, which empties the folder of the call before; deleted with the test. */
+export async function makeTemporaryFolder (t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'presignd-test-'))
+  t.teardown(async () => { await rm(folder, { recursive: true, force: true }) })
+  return folder
+}
+
 type Started = Pick<TestS3, 'kind' | 'endpoint' | 'credentials' | 'setNow'>
 
 async function startEmbedded (t: Test): Promise<Started> {
   const credentials = { accessKeyId: 'TESTACCESSKEYID', secretAccessKey: 'test/secret+access=key' }
   let clock = (): Date => new Date()
-  const server = await startDevS3({ dataDir: t.testdir(), port: 0, credentials, now: () => clock() })
+  const server = await startDevS3({ dataDir: await makeTemporaryFolder(t), port: 0, credentials, now: () => clock() })
   t.teardown(async () => { await server.close() })
   return { kind: 'embedded', endpoint: server.url, credentials, setNow: (now) => { clock = now } }
 }

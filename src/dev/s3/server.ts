@@ -24,7 +24,7 @@ export interface DevS3 {
   /** http://127.0.0.1:PORT; `http://BUCKET.localhost:PORT` works as well. */
   readonly url: string
   readonly port: number
-  /** Ends open connections at once; resolves when nothing writes to the folder any more. */
+  /** Ends open connections at once; resolves when nothing writes to the folder any more. May be called again. */
   close (): Promise<void>
 }
 
@@ -33,7 +33,7 @@ export interface DevS3 {
  * @throws in production, and with the EADDRINUSE error of a taken port for the caller to explain.
  */
 export async function startDevS3 (options: DevS3Options): Promise<DevS3> {
-  if (process.env['NODE_ENV'] === 'prod') throw new Error('The development store does not start with NODE_ENV=production')
+  if (process.env['NODE_ENV'] === 'production') throw new Error('The development store does not start with NODE_ENV=production')
   const { credentials, region = 'us-east-1', now = () => new Date() } = options
   const answering: Answering = { store: await Store.open(join(options.dataDir, 's3')), verifier: { credentials, region, now } }
 
@@ -56,7 +56,7 @@ export async function startDevS3 (options: DevS3Options): Promise<DevS3> {
     url: `http://127.0.0.1:${port}`,
     port,
     async close () {
-      const closed = once(server, 'close')
+      const closed = server.listening ? once(server, 'close') : Promise.resolve()
       server.close()
       server.closeAllConnections()
       await closed

@@ -2,10 +2,11 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { text } from 'node:stream/consumers'
+import { buffer, text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 
 import t, { type Test } from 'tap'
@@ -13,6 +14,7 @@ import t, { type Test } from 'tap'
 import { credentialsFileName, loadOrCreateCredentials } from '../../../src/dev/s3/credentials.js'
 import { startCrc32c, startCrc64Nvme } from '../../../src/dev/s3/crc.js'
 import { startDevS3 } from '../../../src/dev/s3/server.js'
+import { makeTemporaryFolder } from '../../helpers/s3.js'
 import { objectTarget, signWithHeader, type WireRequest } from '../../helpers/sigv4.js'
 import { element, hostOf, send, sendText, type Sending, type WireResponse } from './send.js'
 
@@ -58,7 +60,7 @@ async function filesIn (folder: string): Promise<string[]> {
 }
 
 t.test('what was acknowledged before kill -9 is there afterwards, byte for byte', async (t) => {
-  const dataDir = t.testdir()
+  const dataDir = await makeTemporaryFolder(t)
   const known = new Map<string, Set<string>>()
   const acknowledged = new Map<string, string>()
   for (let round = 0; round < 4; round++) {
@@ -105,7 +107,7 @@ t.test('what was acknowledged before kill -9 is there afterwards, byte for byte'
 })
 
 t.test('leftovers of a killed process are swept at the start, objects are not', async (t) => {
-  const dataDir = t.testdir()
+  const dataDir = await makeTemporaryFolder(t)
   const first = await start(t, dataDir)
   await call(first.url, 'PUT', '')
   await call(first.url, 'PUT', 'kept', { body: 'kept' })
@@ -131,7 +133,7 @@ t.test('leftovers of a killed process are swept at the start, objects are not', 
 })
 
 t.test('killed between a completion\'s commit and its end, the object keeps its parts', async (t) => {
-  const dataDir = t.testdir()
+  const dataDir = await makeTemporaryFolder(t)
   const first = await start(t, dataDir)
   await call(first.url, 'PUT', '')
   const uploadId = element((await call(first.url, 'POST', 'done', { query: 'uploads=' })).body, 'UploadId') ?? ''
@@ -150,7 +152,7 @@ t.test('killed between a completion\'s commit and its end, the object keeps its 
 })
 
 t.test('replaced, deleted and refused bytes leave the disk', async (t) => {
-  const dataDir = t.testdir()
+  const dataDir = await makeTemporaryFolder(t)
   const store = await start(t, dataDir)
   await call(store.url, 'PUT', '')
   const data = join(dataDir, 's3', 'bucket', 'data')
@@ -161,11 +163,9 @@ t.test('replaced, deleted and refused bytes leave the disk', async (t) => {
   t.equal((await filesIn(data)).length, 1)
   await Promise.all(Array.from({ length: 6 }, async () => await call(store.url, 'PUT', 'once', { body: 'x'.repeat(100_000), headers: { 'if-none-match': '*' } })))
   t.equal((await filesIn(data)).length, 2, 'the losers of a race')
-  const cut = request(store.url, 'PUT', 'cut', { headers: { 'content-length': '10' }, body: 'x'.repeat(10) })
-  await sendText(store.url, `PUT ${cut.target} HTTP/1.1\r\n${Object.entries(cut.headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\nhalf`)
   const uploadId = element((await call(store.url, 'POST', 'up', { query: 'uploads=' })).body, 'UploadId') ?? ''
   for (const body of ['one', 'two']) await call(store.url, 'PUT', 'up', { query: `partNumber=1&uploadId=${uploadId}`, body })
-  t.equal((await filesIn(data)).length, 3, 'a replaced part, and a client that went away')
+  t.equal((await filesIn(data)).length, 3, 'a replaced part')
   await call(store.url, 'DELETE', 'up', { query: `uploadId=${uploadId}` })
   await call(store.url, 'DELETE', 'key')
   await call(store.url, 'DELETE', 'once')
@@ -174,8 +174,43 @@ t.test('replaced, deleted and refused bytes leave the disk', async (t) => {
   t.same(await filesIn(join(dataDir, 's3')), [])
 })
 
+t.test('a client that went away in the middle of a body stored nothing', async (t) => {
+  const dataDir = await makeTemporaryFolder(t)
+  const store = await start(t, dataDir)
+  await call(store.url, 'PUT', '')
+  const { target, headers } = signWithHeader({ method: 'PUT', target: '/bucket/cut', headers: { host: hostOf(store.url), 'content-length': '10' } }, credentials, { at: new Date(), payloadHash: 'UNSIGNED-PAYLOAD' })
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  t.match(await sendText(store.url, `PUT ${target} HTTP/1.1\r\n${lines}\r\nhalf`), /IncompleteBody/)
+  // Closing waits for what the store is still doing with the request.
+  await store.close()
+  t.same(await readdir(join(dataDir, 's3', 'bucket', 'data')), [])
+  t.same(await readdir(join(dataDir, 's3', 'bucket', 'objects')), [])
+})
+
+t.test('a reader of an object of several files gets all of it, though it is deleted meanwhile', async (t) => {
+  const store = await start(t, await makeTemporaryFolder(t))
+  await call(store.url, 'PUT', '')
+  const uploadId = element((await call(store.url, 'POST', 'big', { query: 'uploads=' })).body, 'UploadId') ?? ''
+  const bodies = ['a', 'b', 'c'].map((letter) => Buffer.alloc(5 * 1024 ** 2, letter))
+  let parts = ''
+  for (const [index, body] of bodies.entries()) {
+    const { headers } = await call(store.url, 'PUT', 'big', { query: `partNumber=${index + 1}&uploadId=${uploadId}`, body })
+    parts += `<Part><PartNumber>${index + 1}</PartNumber><ETag>${headers['etag'] ?? ''}</ETag></Part>`
+  }
+  await call(store.url, 'POST', 'big', { query: `uploadId=${uploadId}`, body: `<CompleteMultipartUpload>${parts}</CompleteMultipartUpload>` })
+  const { hostname, port } = new URL(store.url)
+  const { target, headers } = request(store.url, 'GET', 'big')
+  const outgoing = httpRequest({ hostname, port, path: target, headers, agent: false })
+  outgoing.end()
+  // Nothing is read yet: the store waits with the first file open and the others still closed.
+  const [response] = await once(outgoing, 'response') as [IncomingMessage]
+  t.equal((await call(store.url, 'DELETE', 'big')).status, 204)
+  t.ok((await buffer(response)).equals(Buffer.concat(bodies)))
+})
+
 t.test('no key reaches outside its folder', async (t) => {
-  const dataDir = t.testdir({ 'outside.txt': 'untouched' })
+  const dataDir = await makeTemporaryFolder(t)
+  await writeFile(join(dataDir, 'outside.txt'), 'untouched')
   const store = await start(t, dataDir)
   await call(store.url, 'PUT', '')
   for (const target of ['/bucket/../../outside.txt', '/bucket/..%2f..%2foutside.txt', '/../outside.txt', '/%2e%2e/outside.txt', '/bucket/%2fetc%2fpasswd', '/bucket/a%00b']) {
@@ -191,7 +226,7 @@ t.test('no key reaches outside its folder', async (t) => {
 })
 
 t.test('a few thousand objects do not slow the start', async (t) => {
-  const dataDir = t.testdir()
+  const dataDir = await makeTemporaryFolder(t)
   const first = await start(t, dataDir)
   await call(first.url, 'PUT', '')
   await call(first.url, 'PUT', 'model', { body: 'x' })
@@ -211,25 +246,25 @@ t.test('a few thousand objects do not slow the start', async (t) => {
 })
 
 t.test('close ends open connections at once, and the port is free', async (t) => {
-  const store = await startDevS3({ dataDir: t.testdir(), port: 0, credentials })
+  const store = await startDevS3({ dataDir: await makeTemporaryFolder(t), port: 0, credentials })
   await call(store.url, 'PUT', '')
   const stalled = request(store.url, 'PUT', 'stalled', { headers: { 'content-length': '1000' }, body: 'x'.repeat(1000) })
   const cut = t.rejects(send(store.url, { ...stalled, body: 'only the beginning' }))
   await call(store.url, 'HEAD', '')
   await store.close()
   await cut
-  const again = await startDevS3({ dataDir: t.testdir(), port: store.port, credentials })
-  await t.rejects(startDevS3({ dataDir: t.testdir(), port: store.port, credentials }), { code: 'EADDRINUSE' })
+  const again = await startDevS3({ dataDir: await makeTemporaryFolder(t), port: store.port, credentials })
+  await t.rejects(startDevS3({ dataDir: await makeTemporaryFolder(t), port: store.port, credentials }), { code: 'EADDRINUSE' })
   await again.close()
 })
 
 t.test('the store does not start in production', async (t) => {
   t.intercept(process, 'env', { value: { ...process.env, NODE_ENV: 'production' } })
-  await t.rejects(startDevS3({ dataDir: t.testdir(), port: 0, credentials }), /production/)
+  await t.rejects(startDevS3({ dataDir: await makeTemporaryFolder(t), port: 0, credentials }), /production/)
 })
 
 t.test('the credentials are made once, and only their owner may read them', async (t) => {
-  const dataDir = t.testdir()
+  const dataDir = await makeTemporaryFolder(t)
   const pairs = await Promise.all([1, 2, 3].map(async () => await loadOrCreateCredentials(dataDir)))
   t.same(pairs[1], pairs[0])
   t.same(pairs[2], pairs[0])
@@ -237,13 +272,13 @@ t.test('the credentials are made once, and only their owner may read them', asyn
   t.ok((pairs[0]?.secretAccessKey.length ?? 0) >= 40)
   t.equal((await stat(join(dataDir, credentialsFileName))).mode & 0o777, 0o600)
   t.same(await readdir(dataDir), [credentialsFileName])
-  t.not((await loadOrCreateCredentials(t.testdir())).secretAccessKey, pairs[0]?.secretAccessKey)
+  t.not((await loadOrCreateCredentials(await makeTemporaryFolder(t))).secretAccessKey, pairs[0]?.secretAccessKey)
 })
 
 const main = fileURLToPath(new URL('../../../src/dev/s3/main.ts', import.meta.url))
 
 t.test('the process says where it is and where its credentials are, not what they are', async (t) => {
-  const dataDir = t.testdir()
+  const dataDir = await makeTemporaryFolder(t)
   const child = runTypeScript(main, [], { ...process.env, DEV_S3_PORT: '0', DATA_DIR: dataDir })
   t.teardown(() => { child.kill('SIGKILL') })
   if (child.stdout === null) throw new Error('no stdout')
@@ -273,7 +308,7 @@ t.test('the process ends with one line about', async (t) => {
   t.teardown(() => { taken.close() })
   for (const [name, env, message] of mistakes) {
     await t.test(name, async (t) => {
-      const child = runTypeScript(main, [], { ...process.env, DATA_DIR: t.testdir(), ...env((taken.address() as AddressInfo).port) })
+      const child = runTypeScript(main, [], { ...process.env, DATA_DIR: await makeTemporaryFolder(t), ...env((taken.address() as AddressInfo).port) })
       if (child.stderr === null) throw new Error('no stderr')
       const [said, [code]] = await Promise.all([text(child.stderr), once(child, 'exit') as Promise<[number]>])
       t.equal(code, 1)
