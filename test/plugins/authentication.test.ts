@@ -160,14 +160,13 @@ t.test('public keys', async t => {
     await refuses(t, service, await sign(other.privateKey, 'RS256', 'rsa'))
   })
 
-  await t.test('T4: two hundred unknown key ids cause one request at most', async t => {
+  await t.test('T4: two hundred unknown key ids, at once and one after the other, cause one request at most', async t => {
     const before = issuer.requests.length
-    const token = await sign(rsa, 'RS256', 'unknown')
-    const replies = await Promise.all(Array.from({ length: 200 }, async (_, index) => {
-      const [, payload, signature] = token.split('.')
-      return await ask(service, `${base64url({ alg: 'RS256', kid: `unknown-${index}` })}.${payload}.${signature}`)
-    }))
-    t.ok(replies.every(reply => reply.statusCode === 401))
+    const [, payload, signature] = (await sign(rsa, 'RS256', 'unknown')).split('.')
+    const attempt = async (index: number) => (await ask(service, `${base64url({ alg: 'RS256', kid: `unknown-${index}` })}.${payload}.${signature}`)).statusCode
+    const statuses = await Promise.all(Array.from({ length: 190 }, async (_, index) => await attempt(index)))
+    for (let index = 190; index < 200; index++) statuses.push(await attempt(index))
+    t.strictSame([...new Set(statuses)], [401])
     t.ok(issuer.requests.length - before <= 1)
   })
 
