@@ -1,0 +1,45 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { loadavg } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { checkRows } from './check-answers.js'
+import { compile } from './compile.js'
+import { startLoadGenerator } from './load.js'
+import { measureRounds, newTally, type Plan, type Round } from './measure.js'
+import { renderReport, renderSummary } from './report.js'
+import { benchEnvironment, SERVERS, startServer, type Server, type ServerName } from './servers.js'
+
+const FULL: readonly Plan[] = [
+  { connections: 50, rounds: 5, warmUpSeconds: 1, seconds: 3 },
+  { connections: 1, rounds: 3, warmUpSeconds: 0.5, seconds: 1.5 }
+]
+const QUICK: readonly Plan[] = [
+  { connections: 50, rounds: 3, warmUpSeconds: 1, seconds: 1.5 },
+  { connections: 1, rounds: 3, warmUpSeconds: 0.3, seconds: 0.7 }
+]
+
+const isQuick = process.argv.includes('--quick')
+const startedAt = new Date()
+const loadBefore = loadavg()[0] ?? 0
+const fileOf = await compile()
+// Beside the compiled files and not in the system's folder for such, which may be in memory: a commit to memory is no commit.
+const folder = mkdtempSync(fileURLToPath(new URL('../node_modules/.cache/presignd/bench/run-', import.meta.url)))
+const env = benchEnvironment(folder)
+const servers = new Map<ServerName, Server>()
+const generator = startLoadGenerator(fileOf('load-generator'), 0)
+try {
+  for (const name of SERVERS) servers.set(name, await startServer(name, fileOf, folder, env))
+  const tally = newTally()
+  const rounds = new Map<number, Round[]>()
+  for (const plan of isQuick ? QUICK : FULL) rounds.set(plan.connections, await measureRounds(servers, generator, plan, tally))
+
+  await servers.get('presignd')?.stop()
+  await checkRows(env['DATABASE_URL'] as string, tally.answers.presignd, tally.samples.presignd)
+  const report = renderReport({ rounds, startedAt, loadBefore, rows: tally.answers.presignd, checkedUrls: tally.checkedUrls })
+  process.stdout.write(report)
+  if (isQuick) process.stdout.write(`\n${renderSummary(rounds.get(50) as Round[])}\n`)
+  else writeFileSync(new URL('results.md', import.meta.url), `# Results of \`npm run bench\`\n\n${report}`)
+} finally {
+  generator.stop()
+  for (const server of servers.values()) await server.stop()
+  rmSync(folder, { recursive: true })
+}

@@ -1,0 +1,78 @@
+import { execFileSync } from 'node:child_process'
+import { availableParallelism, cpus, loadavg } from 'node:os'
+import type { Round } from './measure.js'
+import { CAN_PIN } from './processes.js'
+import { SERVERS, type ServerName } from './servers.js'
+import { renderSpread, spread, type Spread } from './statistics.js'
+
+export interface Results {
+  /** By number of connections. */
+  readonly rounds: ReadonlyMap<number, readonly Round[]>
+  readonly startedAt: Date
+  readonly loadBefore: number
+  readonly rows: number
+  readonly checkedUrls: number
+}
+
+const LABELS: Readonly<Record<ServerName, string>> = {
+  presignd: 'presignd, `POST /uploads`',
+  jwt: 'bare Fastify + @fastify/jwt, constant reply',
+  tutorial: 'tutorial service (`getSignedUrl`, no database)'
+}
+
+/** Above this, requests per second say more about the machine's other work than about the servers. */
+const NOISY_SPREAD = 2
+
+const percent = (value: number): string => `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`
+const times = (value: number): string => `${value.toFixed(1)}x`
+const whole = (value: number): string => value.toFixed(0)
+
+/** How much cheaper presignd is than this rival, in processor time per request, round by round. */
+function cheaperThan (rival: ServerName, rounds: readonly Round[]): Spread {
+  return spread(rounds.map(round => round[rival].cpuUsPerRequest / round.presignd.cpuUsPerRequest))
+}
+
+export function renderSummary (rounds: readonly Round[]): string {
+  return `create vs fastify+jwt: ${percent(cheaperThan('jwt', rounds).median)}, vs tutorial: ${times(cheaperThan('tutorial', rounds).median)}`
+}
+
+export function renderReport ({ rounds, startedAt, loadBefore, rows, checkedUrls }: Results): string {
+  const cells = [...rounds].map(([connections, rounds]) => ({ connections, rounds, heading: connections === 1 ? '1 connection' : `${connections} connections` }))
+  const lines = [
+    '| presignd, in processor time per request | ' + cells.map(({ heading }) => heading).join(' | ') + ' |',
+    '|---|' + cells.map(() => '---|').join(''),
+    '| of the capacity of bare Fastify + @fastify/jwt | ' + cells.map(({ rounds }) => renderSpread(cheaperThan('jwt', rounds), percent)).join(' | ') + ' |',
+    '| times cheaper than the tutorial service (below 1: dearer) | ' + cells.map(({ rounds }) => renderSpread(cheaperThan('tutorial', rounds), times)).join(' | ') + ' |'
+  ]
+  for (const { heading, rounds } of cells) {
+    lines.push('', `| ${heading}, ${rounds.length} rounds | CPU µs per request | requests per second |`, '|---|---|---|')
+    for (const name of SERVERS) {
+      const cpu = spread(rounds.map(round => round[name].cpuUsPerRequest))
+      const rate = spread(rounds.map(round => round[name].requestsPerSecond))
+      lines.push(`| ${LABELS[name]} | ${renderSpread(cpu, whole)} | ${renderSpread(rate, whole)} |`)
+    }
+  }
+  const rates = spread((cells[0]?.rounds ?? []).map(round => round.jwt.requestsPerSecond))
+  if (rates.max / rates.min > NOISY_SPREAD) lines.push('', '**Noisy machine: trust CPU ratios only.**')
+  lines.push('', 'Each figure: median of the rounds (minimum–maximum). Ratios are taken within a round.', '', ...facts(startedAt, loadBefore))
+  lines.push(`- Checked: every reply was 2xx; ${rows} replies of 201 and exactly as many rows; ${checkedUrls} URLs recomputed independently.`)
+  return lines.join('\n') + '\n'
+}
+
+function facts (startedAt: Date, loadBefore: number): string[] {
+  return [
+    `- ${startedAt.toISOString().slice(0, 10)}, commit ${commit()}, Node ${process.versions.node}, ${process.platform} ${process.arch}`,
+    `- ${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), load average ${loadBefore.toFixed(1)} before and ${(loadavg()[0] ?? 0).toFixed(1)} after`,
+    CAN_PIN ? '- Server pinned to core 1, load generator to core 0' : '- Not pinned: taskset or a second core is missing'
+  ]
+}
+
+/** Says when the service that ran is not the one of the commit. */
+function commit (): string {
+  try {
+    const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+    return git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '--', 'src') === '' ? '' : ' with changes')
+  } catch {
+    return 'unknown'
+  }
+}

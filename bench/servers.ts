@@ -1,0 +1,87 @@
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createToken } from '../src/cli/token.js'
+import type { compile } from './compile.js'
+import { NEEDS_PROBE } from './cpu-time.js'
+import type { Load } from './load.js'
+import { startNode } from './processes.js'
+
+export const SERVERS = ['presignd', 'jwt', 'tutorial'] as const
+export type ServerName = typeof SERVERS[number]
+
+export interface Server {
+  readonly name: ServerName
+  readonly child: ChildProcess
+  /** The request that is repeated. */
+  readonly request: Omit<Load, 'connections' | 'amount'>
+  stop (): Promise<void>
+}
+
+export const SECRET_ACCESS_KEY = 'not-a-real-key'
+export const UPLOAD = { filename: 'holiday in 2026.png', contentType: 'image/png', sizeBytes: 482_133 }
+
+const POLICIES = `policies:
+  pictures:
+    contentTypes: [image/png, image/jpeg]
+    maxSize: 10MiB
+    key: "pictures/{owner}/{fileId}{ext}"
+`
+
+/** What an operator would set, but for the limits: one address and one user ask for everything here. */
+export function benchEnvironment (folder: string): Record<string, string> {
+  writeFileSync(join(folder, 'policies.yaml'), POLICIES)
+  return {
+    PORT: '0',
+    DATABASE_URL: `sqlite:${join(folder, 'bench.db')}`,
+    POLICIES_FILE: join(folder, 'policies.yaml'),
+    S3_BUCKET: 'bench-uploads',
+    S3_REGION: 'eu-central-1',
+    AWS_ACCESS_KEY_ID: 'AKIDBENCH',
+    AWS_SECRET_ACCESS_KEY: SECRET_ACCESS_KEY,
+    JWT_SECRET: 'the secret of a bench, which protects nothing',
+    JWT_AUDIENCE: 'bench',
+    RATE_LIMIT_ADDRESS_PER_MINUTE: '0',
+    RATE_LIMIT_USER_PER_MINUTE: '0',
+    SHUTDOWN_DRAIN_SECONDS: '0'
+  }
+}
+
+const READY_TIMEOUT_MS = 30_000
+
+/** Starts one server on the second core. Its output, presignd's request log above all, goes to a file in this folder. */
+export async function startServer (name: ServerName, fileOf: Awaited<ReturnType<typeof compile>>, folder: string, env: Readonly<Record<string, string>>): Promise<Server> {
+  const logFile = join(folder, `${name}.log`)
+  const log = openSync(logFile, 'a')
+  const args = [...(NEEDS_PROBE ? ['--import', pathToFileURL(fileOf('cpu-probe')).href] : []), fileOf(name), ...(name === 'presignd' ? ['serve'] : [])]
+  const child = startNode(args, { core: 1, env, stdio: ['ignore', log, log, ...(NEEDS_PROBE ? ['ipc' as const] : [])] })
+  closeSync(log)
+  const ended = once(child, 'exit')
+  let url: string | undefined
+  const deadline = Date.now() + READY_TIMEOUT_MS
+  while (url === undefined) {
+    const text = readFileSync(logFile, 'utf8')
+    url = /"listening":"([^"]+)"/.exec(text)?.[1]
+    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`${name} did not start: ${text}`)
+    await delay(50)
+  }
+  const headers = { authorization: `Bearer ${await createToken(env, ['--sub', 'ada'])}` }
+  const post = { url, method: 'POST', path: '/uploads', headers: { ...headers, 'content-type': 'application/json' } }
+  const requests: Record<ServerName, Server['request']> = {
+    presignd: { ...post, body: JSON.stringify({ policy: 'pictures', ...UPLOAD }) },
+    tutorial: { ...post, body: JSON.stringify(UPLOAD) },
+    jwt: { url, method: 'GET', path: '/hello', headers }
+  }
+  return {
+    name,
+    child,
+    request: requests[name],
+    async stop () {
+      child.kill()
+      await ended
+    }
+  }
+}
