@@ -8,7 +8,7 @@ import {
 import t from 'tap'
 
 import { startTestS3 } from '../../helpers/s3.js'
-import { hostOf, presign, requestFor, send, sendSigned, type Sending } from './send.js'
+import { hostOf, presign, requestFor, send, sendSigned, type Sending } from './fixtures/send.js'
 
 const s3 = await startTestS3(t)
 const isEmbedded = s3.kind === 'embedded'

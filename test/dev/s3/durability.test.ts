@@ -16,7 +16,7 @@ import { startCrc32c, startCrc64Nvme } from '../../../src/dev/s3/crc.js'
 import { startDevS3 } from '../../../src/dev/s3/server.js'
 import { makeTemporaryFolder } from '../../helpers/s3.js'
 import { objectTarget, signWithHeader, type WireRequest } from '../../helpers/sigv4.js'
-import { element, hostOf, send, sendText, type Sending, type WireResponse } from './send.js'
+import { element, hostOf, send, sendText, type Sending, type WireResponse } from './fixtures/send.js'
 
 const credentials = { accessKeyId: 'TESTACCESSKEYID', secretAccessKey: 'testsecret' }
 
@@ -35,7 +35,7 @@ function runTypeScript (file: string, args: readonly string[], env: NodeJS.Proce
 }
 
 async function spawnStore (t: Test, dataDir: string): Promise<{ readonly endpoint: string, kill (): Promise<void> }> {
-  const child = runTypeScript(fileURLToPath(new URL('store-process.ts', import.meta.url)), [dataDir, credentials.accessKeyId, credentials.secretAccessKey])
+  const child = runTypeScript(fileURLToPath(new URL('fixtures/store-process.ts', import.meta.url)), [dataDir, credentials.accessKeyId, credentials.secretAccessKey])
   t.teardown(() => { child.kill('SIGKILL') })
   if (child.stdout === null) throw new Error('no stdout')
   const [endpoint] = await once(createInterface(child.stdout), 'line') as [string]

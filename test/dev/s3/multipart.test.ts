@@ -9,8 +9,8 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import t from 'tap'
 
 import { startTestS3 } from '../../helpers/s3.js'
-import { measureCapabilities } from './capabilities.js'
-import { element, requestFor, sendSigned, type Sending } from './send.js'
+import { measureCapabilities } from './fixtures/capabilities.js'
+import { element, requestFor, sendSigned, type Sending } from './fixtures/send.js'
 
 const s3 = await startTestS3(t)
 const bucket = await s3.createBucket()

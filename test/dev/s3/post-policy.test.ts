@@ -5,8 +5,8 @@ import t from 'tap'
 
 import { startTestS3 } from '../../helpers/s3.js'
 import { signPostPolicy, type PolicyCondition } from '../../helpers/sigv4.js'
-import { measureCapabilities } from './capabilities.js'
-import { element, hostOf, requestFor, send, sendSigned, type WireResponse } from './send.js'
+import { measureCapabilities } from './fixtures/capabilities.js'
+import { element, hostOf, requestFor, send, sendSigned, type WireResponse } from './fixtures/send.js'
 
 const s3 = await startTestS3(t)
 const bucket = await s3.createBucket()

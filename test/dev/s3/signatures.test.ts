@@ -9,7 +9,7 @@ import { S3Error } from '../../../src/dev/s3/s3-error.js'
 import { verifySignature } from '../../../src/dev/s3/verify-signature.js'
 import { startEmbeddedTestS3 } from '../../helpers/s3.js'
 import { canonicalRequest, sha256Hex, signChunks, signWithHeader, signWithQuery, type Signer, type WireRequest } from '../../helpers/sigv4.js'
-import { presign, requestFor, send, sendText, type Sending } from './send.js'
+import { presign, requestFor, send, sendText, type Sending } from './fixtures/send.js'
 
 // The credentials, the time and the signatures of AWS's own examples:
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html (and sigv4-query-string-auth, sigv4-streaming)
