@@ -65,7 +65,10 @@ export async function startServer (name: ServerName, fileOf: Awaited<ReturnType<
   while (url === undefined) {
     const text = readFileSync(logFile, 'utf8')
     url = /"listening":"([^"]+)"/.exec(text)?.[1]
-    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`${name} did not start: ${text}`)
+    if (url === undefined && (child.exitCode !== null || Date.now() > deadline)) {
+      child.kill()
+      throw new Error(`${name} did not start: ${text}`)
+    }
     await delay(50)
   }
   const headers = { authorization: `Bearer ${await createToken(env, ['--sub', 'ada'])}` }
