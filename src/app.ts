@@ -7,6 +7,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Ajv } from 'ajv'
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { isMigrated } from './database/migrate.js'
+import { deletionRoutes } from './deletions/routes.js'
 import { downloadRoutes } from './downloads/routes.js'
 import { fileRoutes } from './files/routes.js'
 import { FileBody } from './files/schemas.js'
@@ -21,7 +22,8 @@ import { policyRoutes } from './policies/routes.js'
 import { PolicyBody } from './policies/schemas.js'
 import type { Services } from './services.js'
 import { uploadRoutes } from './uploads/routes.js'
-import { PutInstructions } from './uploads/schemas.js'
+import { MultipartInstructions, PartInstructions, PostInstructions, PutInstructions } from './uploads/schemas.js'
+import { usageRoutes } from './usage/routes.js'
 import { VERSION } from './version.js'
 
 export interface AppOptions {
@@ -72,7 +74,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   await app.register(userRateLimit, config.rateLimits)
   await app.register(openapi, { version: VERSION, docsUi: config.docsUi })
   // What routes refer to by name, and what openapi.yaml lists as components.
-  for (const schema of [Problem, FileBody, PutInstructions, PolicyBody]) app.addSchema(schema)
+  for (const schema of [Problem, FileBody, PutInstructions, PostInstructions, PartInstructions, MultipartInstructions, PolicyBody]) app.addSchema(schema)
 
   await app.register(health, {
     isDatabaseReady: async () => await isMigrated(services.database),
@@ -83,6 +85,8 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   await app.register(policyRoutes, { services })
   await app.register(uploadRoutes, { services })
   await app.register(downloadRoutes, { services })
+  await app.register(deletionRoutes, { services })
+  await app.register(usageRoutes, { services })
   if (development) await app.register(development)
   return app
 }

@@ -32,7 +32,10 @@ export const Environment = Type.Object({
   S3_BUCKET: text('The bucket that files go to.'),
   S3_REGION: text('The region of the bucket.', { default: 'us-east-1' }),
   S3_ENDPOINT: Type.Optional(text('The URL of the S3 server; leave it out for AWS.')),
+  S3_PUBLIC_ENDPOINT: Type.Optional(text('The URL that clients reach the S3 server by, when it is not S3_ENDPOINT.')),
   S3_FORCE_PATH_STYLE: flag('Put the bucket into the path instead of the host name.', false),
+  S3_CONDITIONAL_WRITES: flag('Whether the S3 server honours `If-None-Match: *` on a PUT. With `false`, uploads go to a staging key and are sealed by a copy.', true),
+  S3_CHECKSUMS: flag('Whether the S3 server keeps the checksums of AWS. With `false`, a SHA-256 is bound by the hash of the payload.', true),
   JWT_SECRET: Type.Optional(text('The shared secret of HS256, HS384 and HS512 tokens, at least 32 bytes.')),
   JWT_JWKS_URL: Type.Optional(text('Where the public keys of RS256, PS256, ES256 and EdDSA tokens are; needs JWT_ISSUER.')),
   JWT_ISSUER: Type.Optional(text('The `iss` that tokens must carry; alone, the keys are found by OIDC discovery.')),
@@ -58,7 +61,15 @@ export interface Config {
   readonly port: number
   readonly database: { readonly url: string, readonly migrateAtStart: boolean }
   readonly policiesFile: string
-  readonly s3: { readonly bucket: string, readonly region: string, readonly endpoint?: string, readonly forcePathStyle: boolean }
+  readonly s3: {
+    readonly bucket: string
+    readonly region: string
+    readonly endpoint?: string
+    readonly publicEndpoint?: string
+    readonly forcePathStyle: boolean
+    readonly conditionalWrites: boolean
+    readonly keepsChecksums: boolean
+  }
   readonly jwt: JwtConfig
   readonly corsOrigins: readonly string[]
   readonly trustProxy: readonly string[]
@@ -112,7 +123,10 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
       bucket: environment.S3_BUCKET,
       region: environment.S3_REGION,
       ...(environment.S3_ENDPOINT && { endpoint: checkUrl('S3_ENDPOINT', environment.S3_ENDPOINT, problems) }),
-      forcePathStyle: environment.S3_FORCE_PATH_STYLE
+      ...(environment.S3_PUBLIC_ENDPOINT && { publicEndpoint: checkUrl('S3_PUBLIC_ENDPOINT', environment.S3_PUBLIC_ENDPOINT, problems) }),
+      forcePathStyle: environment.S3_FORCE_PATH_STYLE,
+      conditionalWrites: environment.S3_CONDITIONAL_WRITES,
+      keepsChecksums: environment.S3_CHECKSUMS
     },
     jwt: jwtConfig(environment, problems),
     corsOrigins: list(environment.CORS_ORIGINS).map(origin => checkOrigin(origin, problems)),

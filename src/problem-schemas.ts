@@ -1,5 +1,5 @@
 import { Type, type TSchema } from '@sinclair/typebox'
-import { errors, type ErrorCode } from './errors.js'
+import { errors, type ApiError, type ErrorCode } from './errors.js'
 import { StringEnum } from './string-enum.js'
 
 const codes = Object.keys(errors) as ErrorCode[]
@@ -37,4 +37,18 @@ function groupByStatus (all: readonly ErrorCode[]): Map<number, ErrorCode[]> {
   const groups = new Map<number, ErrorCode[]>()
   for (const code of all) groups.set(errors[code].status, [...groups.get(errors[code].status) ?? [], code])
   return groups
+}
+
+/** An error as clients see it. */
+export function toProblem (error: ApiError, requestId: string) {
+  return {
+    type: `urn:presignd:error:${error.code}`,
+    title: error.title,
+    status: error.status,
+    detail: error.detail,
+    code: error.code,
+    requestId,
+    ...(error.retryAfterSeconds !== undefined && { retryAfterSeconds: error.retryAfterSeconds }),
+    ...(error.errors !== undefined && { errors: error.errors })
+  }
 }

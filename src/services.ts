@@ -6,10 +6,11 @@ import { openDatabase, sharedSecret } from './database/database.js'
 import { isMigrated, migrate } from './database/migrate.js'
 import type { Database } from './database/schema.js'
 import { createFilesRepository, type FilesRepository } from './files/files-repository.js'
+import { joinObjectStorages } from './object-storage/buckets.js'
 import type { ObjectStorage } from './object-storage/object-storage.js'
 import { createS3ObjectStorage } from './object-storage/s3.js'
 import { loadPolicies } from './policies/load-policies.js'
-import type { Policies } from './policies/policy.js'
+import type { BucketEntry, Policies } from './policies/policy.js'
 
 /** Everything that a use case may need. Built once and passed on; a test passes another one. */
 export interface Services {
@@ -19,8 +20,12 @@ export interface Services {
   readonly files: FilesRepository
   readonly objectStorage: ObjectStorage
   readonly policies: Policies
+  /** The names in S3 of the policies file's buckets, by the names that policies use. */
+  readonly buckets: ReadonlyMap<string, string>
   /** Signs list cursors; the same for every process on one database. */
   readonly cursorSecret: Buffer
+  /** Work that goes on after its reply; the process ends when it is done. */
+  readonly background: Set<Promise<unknown>>
   now (): Date
   /** A new id that nobody can guess. */
   newId (): string
@@ -31,7 +36,7 @@ export interface Services {
  * @throws {PolicyFileError} and whatever the database says when it cannot be reached
  */
 export async function createServices (config: Config, log: Logger = createLog(config)): Promise<Services> {
-  const policies = loadPolicies(config.policiesFile, config)
+  const { policies, buckets } = loadPolicies(config.policiesFile, config)
   const database = openDatabase(config.database.url, { onError: error => log.warn({ err: error }, 'a database connection broke') })
   try {
     if (config.database.migrateAtStart) {
@@ -44,9 +49,11 @@ export async function createServices (config: Config, log: Logger = createLog(co
       log,
       database,
       files: createFilesRepository(database),
-      objectStorage: createS3ObjectStorage(config.s3),
+      objectStorage: createObjectStorage(config, buckets),
       policies,
+      buckets: new Map([...buckets].map(([name, { bucket }]) => [name, bucket])),
       cursorSecret: await sharedSecret(database, 'cursor'),
+      background: new Set(),
       now: () => new Date(),
       newId: randomUUID
     }
@@ -57,8 +64,22 @@ export async function createServices (config: Config, log: Logger = createLog(co
 }
 
 export async function closeServices (services: Services): Promise<void> {
+  await Promise.allSettled(services.background)
   services.objectStorage.close()
   await services.database.destroy()
+}
+
+function createObjectStorage ({ s3 }: Config, buckets: ReadonlyMap<string, BucketEntry>): ObjectStorage {
+  const bindsPayload = !s3.keepsChecksums
+  const others = [...buckets.values()].map(entry => [entry.bucket, createS3ObjectStorage({
+    region: entry.region ?? s3.region,
+    endpoint: entry.endpoint,
+    publicEndpoint: entry.publicEndpoint,
+    forcePathStyle: entry.forcePathStyle ?? s3.forcePathStyle,
+    bindsPayload,
+    ...(entry.profile !== undefined && { profile: entry.profile })
+  })] as const)
+  return joinObjectStorages(createS3ObjectStorage({ ...s3, bindsPayload }), new Map(others))
 }
 
 /** What must never be read in a log, wherever it turns up: tokens and signed URLs. */

@@ -1,9 +1,10 @@
 import { Migrator, type Kysely } from 'kysely'
 import type { Database } from './schema.js'
 import { files } from './migrations/0001-files.js'
+import { roads } from './migrations/0002-roads.js'
 
 /** In order; an entry that was released is never changed. */
-const migrations = { '0001-files': files }
+const migrations = { '0001-files': files, '0002-roads': roads }
 
 /**
  * Applies what is missing, under a lock that other processes wait for: each migration runs once.

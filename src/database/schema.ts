@@ -4,6 +4,7 @@ import type { ColumnType } from 'kysely'
 export interface Database {
   files: FilesTable
   secrets: SecretsTable
+  usage: UsageTable
 }
 
 export interface FilesTable {
@@ -39,6 +40,22 @@ export interface FilesTable {
   created_at: number
   updated_at: number
   ready_at: number | null
+  method: string
+  part_size_bytes: number | null
+  checksum_crc32: string | null
+  checksum_crc32c: string | null
+  reserved_bytes: number
+}
+
+/** What an owner holds and has reserved under a policy: the sums over the rows that are pending, verifying or ready. */
+export interface UsageTable {
+  tenant: string
+  owner: string
+  policy: string
+  files: number
+  bytes: number
+  /** Of the files, those that are not ready yet. */
+  pending: number
 }
 
 export interface SecretsTable {

@@ -40,18 +40,27 @@ function openSqlite (path: string): DatabaseSync {
   return new DatabaseSync(path)
 }
 
-/** Kysely speaks the interface of better-sqlite3, which tells statements that return rows from others. */
+const MAX_PREPARED = 200
+
+/** Kysely speaks the interface of better-sqlite3, which tells statements that return rows from others, and prepares each query anew: here a text is prepared once. */
 function adapt (database: DatabaseSync): SqliteDatabase {
+  const prepared = new Map<string, ReturnType<SqliteDatabase['prepare']>>()
   return {
     close: () => database.close(),
     prepare (sql) {
+      const known = prepared.get(sql)
+      if (known) return known
       const statement = database.prepare(sql)
-      return {
+      const entry = {
         reader: /^\s*(select|with|pragma|explain)\b|\breturning\b/i.test(sql),
         all: parameters => statement.all(...parameters),
         run: parameters => statement.run(...parameters),
         iterate: parameters => statement.iterate(...parameters)
-      }
+      } satisfies ReturnType<SqliteDatabase['prepare']>
+      // Texts of queries are few, but for lists of ids of every length: those may push others out.
+      if (prepared.size >= MAX_PREPARED) prepared.clear()
+      prepared.set(sql, entry)
+      return entry
     }
   }
 }

@@ -1,8 +1,12 @@
-import type { Selectable } from 'kysely'
+import type { Insertable, Selectable } from 'kysely'
 import type { FilesTable } from '../database/schema.js'
 import type { ObjectKey } from '../policies/object-key.js'
-import type { Visibility } from '../policies/policy.js'
-import type { File, FileId, FileStatus } from './file.js'
+import type { Checksum } from '../object-storage/object-storage.js'
+import type { UploadMethod, Visibility } from '../policies/policy.js'
+import type { File, FileId, FileStatus, PendingFile } from './file.js'
+
+/** Stands in `size_bytes` for a size that nobody knows yet. */
+export const UNKNOWN_SIZE = -1
 
 /** The one place where columns become a file. */
 export function toFile (row: Selectable<FilesTable>): File {
@@ -13,11 +17,16 @@ export function toFile (row: Selectable<FilesTable>): File {
     policy: row.policy,
     filename: row.filename,
     contentType: row.content_type,
-    sizeBytes: row.size_bytes,
-    checksumSha256: row.checksum_sha256,
+    method: row.method as UploadMethod,
+    sizeBytes: row.size_bytes === UNKNOWN_SIZE ? null : row.size_bytes,
+    reservedBytes: row.reserved_bytes,
+    checksum: toChecksum(row),
     visibility: row.visibility as Visibility,
     bucket: row.bucket,
     key: row.object_key as ObjectKey,
+    stagingKey: row.staging_key as ObjectKey | null,
+    multipartUploadId: row.multipart_upload_id,
+    partSizeBytes: row.part_size_bytes,
     metadata: JSON.parse(row.metadata) as Record<string, string>,
     replaces: row.replaces as FileId | null,
     urlDeadline: new Date(row.url_deadline),
@@ -28,9 +37,73 @@ export function toFile (row: Selectable<FilesTable>): File {
   switch (row.status as FileStatus) {
     case 'pending': return { ...base, status: 'pending' }
     case 'verifying': return { ...base, status: 'verifying', leaseToken: row.lease_token ?? '', leaseUntil: new Date(row.lease_until ?? 0) }
-    case 'ready': return { ...base, status: 'ready', etag: row.etag ?? '', readyAt: new Date(row.ready_at ?? 0) }
+    case 'ready': return { ...base, status: 'ready', sizeBytes: row.size_bytes, etag: row.etag ?? '', readyAt: new Date(row.ready_at ?? 0) }
     case 'rejected': return { ...base, status: 'rejected', rejectedReason: row.rejected_reason ?? '' }
     case 'expired': return { ...base, status: 'expired' }
     case 'deleted': return { ...base, status: 'deleted', replacedInto: row.replaced_into as FileId | null }
   }
+}
+
+function toChecksum (row: Selectable<FilesTable>): Checksum | null {
+  if (row.checksum_sha256 !== null) return { algorithm: 'SHA256', value: row.checksum_sha256 }
+  if (row.checksum_crc32 !== null) return { algorithm: 'CRC32', value: row.checksum_crc32 }
+  return row.checksum_crc32c === null ? null : { algorithm: 'CRC32C', value: row.checksum_crc32c }
+}
+
+export type NewFile = Omit<PendingFile, 'status' | 'version' | 'updatedAt' | 'multipartUploadId'> & {
+  readonly nextCheckAt: Date
+  /** Unique within the owner; `hash` tells whether a repeated request is the same. */
+  readonly idempotency: { readonly key: string, readonly hash: string } | null
+}
+
+export function newRow (file: NewFile): Insertable<FilesTable> {
+  const checksumOf = (algorithm: Checksum['algorithm']) => file.checksum?.algorithm === algorithm ? file.checksum.value : null
+  return {
+    id: file.id,
+    tenant: file.tenant,
+    owner: file.owner,
+    policy: file.policy,
+    status: 'pending',
+    version: 1,
+    filename: file.filename,
+    content_type: file.contentType,
+    method: file.method,
+    size_bytes: file.sizeBytes ?? UNKNOWN_SIZE,
+    reserved_bytes: file.reservedBytes,
+    part_size_bytes: file.partSizeBytes,
+    checksum_sha256: checksumOf('SHA256'),
+    checksum_crc32: checksumOf('CRC32'),
+    checksum_crc32c: checksumOf('CRC32C'),
+    visibility: file.visibility,
+    bucket: file.bucket,
+    object_key: file.key,
+    staging_key: file.stagingKey,
+    multipart_upload_id: null,
+    etag: null,
+    metadata: JSON.stringify(file.metadata),
+    replaces: file.replaces,
+    replaced_into: null,
+    rejected_reason: null,
+    url_deadline: file.urlDeadline.getTime(),
+    lease_token: null,
+    lease_until: null,
+    next_check_at: file.nextCheckAt.getTime(),
+    attempts: 0,
+    purged_at: null,
+    idem_key: file.idempotency?.key ?? null,
+    idem_hash: file.idempotency?.hash ?? null,
+    created_at: file.createdAt.getTime(),
+    updated_at: file.createdAt.getTime(),
+    ready_at: null
+  }
+}
+
+/** The columns that belong to the bytes, not to the file: what a replacement swaps. */
+const CONTENT_COLUMNS = [
+  'filename', 'content_type', 'method', 'size_bytes', 'reserved_bytes', 'part_size_bytes', 'checksum_sha256', 'checksum_crc32', 'checksum_crc32c',
+  'bucket', 'object_key', 'staging_key', 'multipart_upload_id', 'etag', 'url_deadline', 'ready_at', 'next_check_at'
+] as const
+
+export function contentColumns (row: Selectable<FilesTable>): Pick<Selectable<FilesTable>, typeof CONTENT_COLUMNS[number]> {
+  return Object.fromEntries(CONTENT_COLUMNS.map(name => [name, row[name]])) as Pick<Selectable<FilesTable>, typeof CONTENT_COLUMNS[number]>
 }

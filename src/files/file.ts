@@ -1,5 +1,6 @@
+import type { Checksum } from '../object-storage/object-storage.js'
 import type { ObjectKey } from '../policies/object-key.js'
-import type { Visibility } from '../policies/policy.js'
+import type { UploadMethod, Visibility } from '../policies/policy.js'
 
 /** The id of a file, which is its upload's id too. Made by `services.newId` alone. */
 export type FileId = string & { readonly brand: 'FileId' }
@@ -11,13 +12,22 @@ interface FileBase {
   readonly policy: string
   readonly filename: string
   readonly contentType: string
-  /** What the client declared and the signature binds; once ready, what the store holds. They are equal. */
-  readonly sizeBytes: number
-  /** Base64, as S3 writes it: what the client declared and the signature binds. */
-  readonly checksumSha256: string | null
+  readonly method: UploadMethod
+  /** What the client declared and the signature binds; null until a form without a size has arrived. */
+  readonly sizeBytes: number | null
+  /** What the row counts for in its owner's usage: the size, or the most it may be. */
+  readonly reservedBytes: number
+  /** What the client declared and the signature binds. */
+  readonly checksum: Checksum | null
   readonly visibility: Visibility
   readonly bucket: string
   readonly key: ObjectKey
+  /** Where clients write, when that is not the final key: a sealed copy of it becomes the file. */
+  readonly stagingKey: ObjectKey | null
+  /** S3's name of the multipart upload; null before it is begun, and for the other methods. */
+  readonly multipartUploadId: string | null
+  /** Of every part but the last; null for the other methods. */
+  readonly partSizeBytes: number | null
   readonly metadata: Readonly<Record<string, string>>
   /** The file whose content this upload replaces when it becomes ready. */
   readonly replaces: FileId | null
@@ -33,7 +43,7 @@ export interface PendingFile extends FileBase { readonly status: 'pending' }
 /** One process holds a lease and looks at the object; a lease that ran out may be taken over. */
 export interface VerifyingFile extends FileBase { readonly status: 'verifying', readonly leaseToken: string, readonly leaseUntil: Date }
 /** What arrived is what was promised: this file can be downloaded. */
-export interface ReadyFile extends FileBase { readonly status: 'ready', readonly etag: string, readonly readyAt: Date }
+export interface ReadyFile extends FileBase { readonly status: 'ready', readonly sizeBytes: number, readonly etag: string, readonly readyAt: Date }
 /** What arrived is not what was promised; the object is deleted. */
 export interface RejectedFile extends FileBase { readonly status: 'rejected', readonly rejectedReason: string }
 /** Given up before any bytes were accepted. */

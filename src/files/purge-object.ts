@@ -2,14 +2,16 @@ import type { Services } from '../services.js'
 import type { File } from './file.js'
 
 /**
- * Deletes the object of a tombstone. The row, which is committed before, keeps the answer; a store that does
- * not answer leaves the object to the next purge.
+ * Deletes what a tombstone left in the bucket: parts, staging and object. The row, which is committed before,
+ * keeps the answer; a store that does not answer leaves the rest to the next purge.
  */
-export async function purgeObject (services: Services, tombstone: File): Promise<void> {
+export async function purgeObject ({ objectStorage, files, now, log }: Services, tombstone: File): Promise<void> {
   try {
-    await services.objectStorage.deleteObject(tombstone)
-    await services.files.markPurged(tombstone.id, services.now())
+    if (tombstone.multipartUploadId !== null) await objectStorage.abortMultipartUpload(tombstone, tombstone.multipartUploadId)
+    if (tombstone.stagingKey !== null) await objectStorage.deleteObject({ bucket: tombstone.bucket, key: tombstone.stagingKey })
+    await objectStorage.deleteObject(tombstone)
+    await files.markPurged(tombstone.id, now())
   } catch (error) {
-    services.log.warn({ err: error, fileId: tombstone.id }, 'the object of a tombstone could not be deleted yet')
+    log.warn({ err: error, fileId: tombstone.id }, 'the object of a tombstone could not be deleted yet')
   }
 }

@@ -32,13 +32,16 @@ export const FileBody = Type.Object({
   policy: Type.String(),
   filename: Type.String(),
   contentType: Type.String({ pattern: CONTENT_TYPE_RULE }),
-  sizeBytes: Type.Integer({ minimum: 0, description: 'Bytes.' }),
+  method: StringEnum(['PUT', 'POST', 'multipart'], { description: 'How its bytes come, or came.' }),
+  sizeBytes: Type.Optional(Type.Integer({ minimum: 0, description: 'Bytes; left out until a form without a size has arrived.' })),
   status: FileStatusText,
   visibility: StringEnum(['private', 'authenticated', 'public']),
   bucket: Type.String(),
   key: Type.String({ description: 'Where the object is in the bucket.' }),
   etag: Type.Optional(Type.String({ description: 'The ETag of the object; once ready.' })),
   checksumSha256: Type.Optional(Type.String({ description: 'The SHA-256 declared at creation, in base64.' })),
+  checksumCrc32: Type.Optional(Type.String({ description: 'The CRC-32 declared at creation, in base64.' })),
+  checksumCrc32c: Type.Optional(Type.String({ description: 'The CRC-32C declared at creation, in base64.' })),
   metadata: Metadata,
   replaces: Type.Optional(Type.String({ description: 'The file whose content this upload will replace.' })),
   rejectedReason: Type.Optional(Type.String({ description: 'Why the upload was rejected, in words.' })),
@@ -48,6 +51,8 @@ export const FileBody = Type.Object({
 }, { $id: 'File', additionalProperties: false, description: 'A file: what is known of it, not its bytes.' })
 export type FileBody = Static<typeof FileBody>
 
+const CHECKSUM_FIELDS = { SHA256: 'checksumSha256', CRC32: 'checksumCrc32', CRC32C: 'checksumCrc32c' } as const
+
 /** A file as clients see it. Leases, deadlines and the tenant stay inside. */
 export function toFileBody (file: LivingFile): FileBody {
   return {
@@ -56,14 +61,15 @@ export function toFileBody (file: LivingFile): FileBody {
     policy: file.policy,
     filename: file.filename,
     contentType: file.contentType,
-    sizeBytes: file.sizeBytes,
+    method: file.method,
+    ...(file.sizeBytes !== null && { sizeBytes: file.sizeBytes }),
     status: file.status,
     visibility: file.visibility,
     bucket: file.bucket,
     key: file.key,
     ...(file.status === 'ready' && { etag: file.etag, readyAt: file.readyAt.toISOString() }),
     ...(file.status === 'rejected' && { rejectedReason: file.rejectedReason }),
-    ...(file.checksumSha256 !== null && { checksumSha256: file.checksumSha256 }),
+    ...(file.checksum && { [CHECKSUM_FIELDS[file.checksum.algorithm]]: file.checksum.value }),
     ...(file.replaces !== null && { replaces: file.replaces }),
     metadata: file.metadata,
     createdAt: file.createdAt.toISOString(),

@@ -14,22 +14,53 @@ export interface PresignedRequest<Method extends string = string> {
   readonly expiresAt: Date
 }
 
-export interface PresignPut extends ObjectLocation {
-  readonly contentType: string
-  readonly sizeBytes: number
-  /** Base64. */
-  readonly checksumSha256: string | null
-  /** The URL's life begins here, in whole seconds, not at the time of the call: the deadline in the row has to cover it. */
+export interface PresignedForm {
+  readonly method: 'POST'
+  readonly url: string
+  /** In this order, then the file. */
+  readonly fields: Readonly<Record<string, string>>
+  readonly expiresAt: Date
+}
+
+/** What the client says its bytes add up to; the value is base64. */
+export interface Checksum {
+  readonly algorithm: 'SHA256' | 'CRC32' | 'CRC32C'
+  readonly value: string
+}
+
+interface Signing {
+  /** The life of the signature begins here, in whole seconds, not at the time of the call: the deadline in the row has to cover it. */
   readonly signedAt: Date
   readonly expiresInSeconds: number
 }
 
-export interface PresignGet extends ObjectLocation {
+export interface PresignPut extends ObjectLocation, Signing {
+  readonly contentType: string
+  readonly sizeBytes: number
+  readonly checksum: Checksum | null
+}
+
+export interface PresignPost extends ObjectLocation, Signing {
+  readonly contentType: string
+  readonly minSizeBytes: number
+  readonly maxSizeBytes: number
+  readonly checksum: Checksum | null
+}
+
+export interface PresignParts extends ObjectLocation, Signing {
+  readonly multipartUploadId: string
+  readonly parts: ReadonlyArray<{ readonly partNumber: number, readonly sizeBytes: number, readonly checksum: Checksum | null }>
+}
+
+export interface PresignedParts {
+  readonly parts: ReadonlyArray<{ readonly partNumber: number, readonly url: string, readonly headers: Readonly<Record<string, string>>, readonly sizeBytes: number }>
+  readonly expiresAt: Date
+}
+
+export interface PresignGet extends ObjectLocation, Signing {
   readonly method: 'GET' | 'HEAD'
   readonly contentType: string
   readonly contentDisposition: string
-  readonly signedAt: Date
-  readonly expiresInSeconds: number
 }
 
 /** What the store says of an object. */
@@ -37,28 +68,43 @@ export interface StoredObject {
   readonly sizeBytes: number
   readonly etag: string
   readonly contentType: string
-  /** Base64; null when the store keeps none. */
-  readonly checksumSha256: string | null
+  /** Of the whole object, as far as the store keeps them. Those of multipart uploads that are made of parts' checksums are left out. */
+  readonly checksums: readonly Checksum[]
   /** Headers that a client stored with the object although nobody signed them, in lower case: `content-encoding`, `x-amz-meta-…`. */
   readonly unsignedHeaders: readonly string[]
 }
 
+export interface StoredPart {
+  readonly partNumber: number
+  readonly etag: string
+  readonly sizeBytes: number
+  readonly checksums: readonly Checksum[]
+}
+
 /**
- * The port to an S3 store. The two presign methods talk to nobody; the others ask the store, try a passing
- * fault up to three times and answer within ten seconds.
+ * The port to an S3 store. The presign methods talk to nobody; the others ask the store, try a passing fault up
+ * to three times and answer within ten seconds, but for the two that say otherwise.
  *
  * Every method throws an ApiError: OBJECT_STORAGE_ERROR when the store does not answer, refuses, or answers
  * something that is not in its contract, with the cause for the log. A missing object is never an error.
  */
 export interface ObjectStorage {
   /**
-   * A create-only PUT that binds key, length, content type and, where given, the SHA-256. The store answers
+   * A create-only PUT that binds key, length, content type and, where given, a checksum. The store answers
    * 412 when the key holds an object already.
    */
   presignPut (put: PresignPut): Promise<PresignedRequest<'PUT'>>
 
+  /** A form that binds key, content type, checksum and a range of lengths. It overwrites: give it a key of its own. */
+  presignPost (post: PresignPost): Promise<PresignedForm>
+
+  /** One PUT per part, each bound to its exact length. Any number of parts keeps the event loop for a few milliseconds at most. */
+  presignParts (parts: PresignParts): Promise<PresignedParts>
+
   /** A GET or HEAD whose reply carries this content type and disposition, whatever the object was stored with. */
   presignGet (get: PresignGet): Promise<PresignedRequest<'GET' | 'HEAD'>>
+
+  presignDelete (location: ObjectLocation & Signing): Promise<PresignedRequest<'DELETE'>>
 
   /**
    * Null only when the store says 404. A 403 is an error: stores answer it instead of 404 to a role that may
@@ -72,8 +118,29 @@ export interface ObjectStorage {
    */
   readFirstBytes (location: ObjectLocation, etag: string, count: number): Promise<Uint8Array | null>
 
+  /**
+   * Copies exactly this version inside a bucket, with no headers but the content type. Null when the source
+   * with this ETag is gone or changed. Safe to repeat; up to 5 GiB, and up to a minute.
+   */
+  copyObject (from: ObjectLocation, toKey: string, source: { readonly etag: string, readonly contentType: string }): Promise<{ readonly etag: string } | null>
+
   /** Safe to repeat: a missing object is deleted already. */
   deleteObject (location: ObjectLocation): Promise<void>
+
+  /** @returns the multipart upload id: a secret of this service's, and S3's name for the upload */
+  createMultipartUpload (location: ObjectLocation, object: { readonly contentType: string, readonly checksum: Checksum | null }): Promise<string>
+
+  /** All parts in order, through all pages; null when there is no such upload. */
+  listParts (location: ObjectLocation, multipartUploadId: string): Promise<StoredPart[] | null>
+
+  /**
+   * Makes an object of the parts, create-only where the store can. `gone`: there is no such upload, or the key
+   * is taken; an earlier call that lost its reply looks like this, too, so HEAD tells. Up to five minutes.
+   */
+  completeMultipartUpload (location: ObjectLocation, multipartUploadId: string, parts: readonly StoredPart[], checksum: Checksum | null): Promise<'completed' | 'gone'>
+
+  /** Until no part is left. Safe to repeat. */
+  abortMultipartUpload (location: ObjectLocation, multipartUploadId: string): Promise<void>
 
   /** Whether the bucket answers with these credentials, for the detail of `/readyz`. */
   isReachable (bucket: string): Promise<boolean>

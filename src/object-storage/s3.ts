@@ -1,29 +1,37 @@
 import {
-  DeleteObjectCommand, GetObjectCommand, HeadBucketCommand, HeadObjectCommand, PutObjectCommand, S3Client, S3ServiceException,
+  AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CopyObjectCommand, CreateMultipartUploadCommand, DeleteObjectCommand,
+  GetObjectCommand, HeadBucketCommand, HeadObjectCommand, ListPartsCommand, S3Client, S3ServiceException,
   type HeadObjectCommandOutput, type S3ClientConfig
 } from '@aws-sdk/client-s3'
-import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { ApiError } from '../errors.js'
-import type { ObjectStorage, PresignedRequest, StoredObject } from './object-storage.js'
+import type { Checksum, ObjectStorage, StoredObject, StoredPart } from './object-storage.js'
+import { createPresign } from './s3-presign.js'
 
 export interface S3Options {
   readonly region: string
   /** Undefined is AWS. */
   readonly endpoint?: string | undefined
+  /** What clients reach the store by, when it is another address. */
+  readonly publicEndpoint?: string | undefined
   readonly forcePathStyle: boolean
+  /** Bind a SHA-256 by the hash of the payload, for stores that do not keep the checksums of AWS. */
+  readonly bindsPayload?: boolean
+  /** A profile of the AWS configuration files. */
+  readonly profile?: string
   /** The SDK's own provider chain when left out. */
   readonly credentials?: NonNullable<S3ClientConfig['credentials']>
 }
 
 /** The whole of one call, retries included. */
 const CALL_TIMEOUT_MS = 9_000
+/** S3 copies inside itself, at some 100 MB a second or more: 5 GiB, the most, take under a minute. */
+const COPY_TIMEOUT_MS = 60_000
+/** "Processing of a CompleteMultipartUpload request could take several minutes": its page in the S3 API reference. */
+const COMPLETE_TIMEOUT_MS = 300_000
 const CONNECT_TIMEOUT_MS = 2_000
 const REQUEST_TIMEOUT_MS = 5_000
-
-/** Headers that only the signature of a PUT can keep honest; the SDK would leave out or hoist some of them. */
-const SIGNED_PUT_HEADERS = new Set(['content-length', 'content-type', 'host', 'if-none-match', 'x-amz-checksum-sha256'])
-/** A browser sets these two by itself and forbids a page to. */
-const SET_BY_CLIENTS = new Set(['content-length', 'host'])
+/** Parts that are still on their way may land after an abort: the S3 API reference asks to repeat it. */
+const MAX_ABORTS = 3
 
 /**
  * A request with `If-None-Match` makes `fetch` add one of these by itself, and S3 keeps it with the object. It
@@ -33,37 +41,31 @@ const SET_BY_CLIENTS = new Set(['content-length', 'host'])
 const SET_BY_FETCH = new Set(['no-cache', 'max-age=0'])
 
 /**
- * An S3 store through the AWS SDK: one client for the life of the process, credentials from the SDK's own
- * provider chain.
+ * An S3 store: the AWS SDK asks it, one client for the life of the process, credentials from the SDK's own
+ * provider chain; URLs are signed here.
  */
-export function createS3ObjectStorage ({ region, endpoint, forcePathStyle, credentials }: S3Options): ObjectStorage {
-  const client = new S3Client({
+export function createS3ObjectStorage ({ region, endpoint, publicEndpoint, forcePathStyle, bindsPayload = false, profile, credentials }: S3Options): ObjectStorage {
+  const options = (endpoint: string | undefined, requestTimeout: number): S3ClientConfig => ({
     region,
     ...(endpoint !== undefined && { endpoint }),
+    ...(profile !== undefined && { profile }),
     ...(credentials && { credentials }),
     forcePathStyle,
-    // The default adds the checksum of an empty body to presigned URLs: no real upload would match it.
+    // The default adds checksums of its own, which not every store takes.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     maxAttempts: 3,
-    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, throwOnRequestTimeout: true }
+    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, requestTimeout, throwOnRequestTimeout: true }
   })
+  const client = new S3Client(options(endpoint, REQUEST_TIMEOUT_MS))
+  const patient = new S3Client(options(endpoint, COMPLETE_TIMEOUT_MS))
+  const publicClient = publicEndpoint === undefined ? client : new S3Client(options(publicEndpoint, REQUEST_TIMEOUT_MS))
 
-  /** The SDK does not clamp the life of a URL to the life of its credentials. */
-  async function signingTime (signedAt: Date, expiresInSeconds: number): Promise<{ signingDate: Date, expiresIn: number, expiresAt: Date }> {
-    const signingDate = new Date(Math.floor(signedAt.getTime() / 1000) * 1000)
-    const { expiration } = await client.config.credentials()
-    const left = expiration ? Math.floor((expiration.getTime() - signingDate.getTime()) / 1000) : Infinity
-    if (left < 1) throw new ApiError('OBJECT_STORAGE_ERROR', 'The credentials of this service have expired.', { retryAfterSeconds: 5 })
-    const expiresIn = Math.min(expiresInSeconds, left)
-    return { signingDate, expiresIn, expiresAt: new Date(signingDate.getTime() + expiresIn * 1000) }
-  }
-
-  /** Runs one call to the store; null is a 404 or a failed condition, anything else that fails is our 502. */
-  async function ask<T> (what: string, call: (signal: AbortSignal) => Promise<T>): Promise<T | null> {
+  const ask = async <T>(what: string, call: (abort: { abortSignal: AbortSignal }) => Promise<T>, timeoutMs = CALL_TIMEOUT_MS): Promise<T | null> => {
     try {
-      return await call(AbortSignal.timeout(CALL_TIMEOUT_MS))
+      return await call({ abortSignal: AbortSignal.timeout(timeoutMs) })
     } catch (error) {
+      // 404 and a failed condition are answers; anything else that fails is our 502.
       if (error instanceof S3ServiceException && [404, 412].includes(error.$metadata.httpStatusCode ?? 0)) return null
       throw new ApiError('OBJECT_STORAGE_ERROR', 'The object storage did not answer as expected. Nothing is lost: try again in a moment.', {
         cause: new Error(`${what} failed`, { cause: error }),
@@ -72,53 +74,94 @@ export function createS3ObjectStorage ({ region, endpoint, forcePathStyle, crede
     }
   }
 
-  return {
-    async presignPut ({ bucket, key, contentType, sizeBytes, checksumSha256, signedAt, expiresInSeconds }) {
-      const { expiresAt, ...options } = await signingTime(signedAt, expiresInSeconds)
-      const command = new PutObjectCommand({
-        Bucket: bucket,
-        Key: key,
-        ContentType: contentType,
-        ContentLength: sizeBytes,
-        IfNoneMatch: '*',
-        ...(checksumSha256 !== null && { ChecksumSHA256: checksumSha256 })
-      })
-      const url = await wrapSigning(() => getSignedUrl(client, command, { ...options, signableHeaders: SIGNED_PUT_HEADERS, unhoistableHeaders: SIGNED_PUT_HEADERS }))
-      const values = new Map([['content-type', contentType], ['if-none-match', '*'], ['x-amz-checksum-sha256', checksumSha256 ?? '']])
-      return { method: 'PUT', url, headers: headersToSend(url, values), expiresAt }
-    },
-
-    async presignGet ({ bucket, key, method, contentType, contentDisposition, signedAt, expiresInSeconds }) {
-      const { expiresAt, ...options } = await signingTime(signedAt, expiresInSeconds)
-      const input = {
-        Bucket: bucket,
-        Key: key,
-        ResponseContentType: contentType,
-        ResponseContentDisposition: contentDisposition,
-        ResponseCacheControl: `private, max-age=${options.expiresIn}`
+  async function listParts (bucket: string, key: string, multipartUploadId: string): Promise<StoredPart[] | null> {
+    const parts: StoredPart[] = []
+    let marker: string | undefined
+    do {
+      const command = new ListPartsCommand({ Bucket: bucket, Key: key, UploadId: multipartUploadId, ...(marker !== undefined && { PartNumberMarker: marker }) })
+      const page = await ask('ListParts', async abort => await client.send(command, abort))
+      if (!page) return null
+      for (const part of page.Parts ?? []) {
+        parts.push({ partNumber: part.PartNumber ?? 0, etag: part.ETag ?? '', sizeBytes: part.Size ?? 0, checksums: toChecksums(part) })
       }
-      const command = method === 'GET' ? new GetObjectCommand(input) : new HeadObjectCommand(input)
-      const url = await wrapSigning(() => getSignedUrl(client, command as GetObjectCommand, options))
-      return { method, url, headers: {}, expiresAt } satisfies PresignedRequest<'GET' | 'HEAD'>
-    },
+      marker = page.IsTruncated ? page.NextPartNumberMarker : undefined
+    } while (marker !== undefined)
+    return parts
+  }
+
+  return {
+    ...createPresign({ client: publicClient, bindsPayload }),
 
     async headObject ({ bucket, key }) {
       const command = new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' })
-      const head = await ask('HeadObject', async abortSignal => await client.send(command, { abortSignal }))
+      const head = await ask('HeadObject', async abort => await client.send(command, abort))
       return head && toStoredObject(head)
     },
 
     async readFirstBytes ({ bucket, key }, etag, count) {
       const command = new GetObjectCommand({ Bucket: bucket, Key: key, IfMatch: etag, Range: `bytes=0-${count - 1}` })
-      return await ask('GetObject', async abortSignal => {
-        const { Body } = await client.send(command, { abortSignal })
+      return await ask('GetObject', async abort => {
+        const { Body } = await client.send(command, abort)
         if (!Body) throw new Error('The reply has no body')
         return await Body.transformToByteArray()
       })
     },
 
+    async copyObject ({ bucket, key }, toKey, { etag, contentType }) {
+      const command = new CopyObjectCommand({
+        Bucket: bucket,
+        Key: toKey,
+        CopySource: `${bucket}/${key.split('/').map(encodeURIComponent).join('/')}`,
+        CopySourceIfMatch: etag,
+        MetadataDirective: 'REPLACE',
+        ContentType: contentType
+      })
+      const copied = await ask('CopyObject', async abort => await patient.send(command, abort), COPY_TIMEOUT_MS)
+      return copied && { etag: copied.CopyObjectResult?.ETag ?? '' }
+    },
+
     async deleteObject ({ bucket, key }) {
-      await ask('DeleteObject', async abortSignal => await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }), { abortSignal }))
+      await ask('DeleteObject', async abort => await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }), abort))
+    },
+
+    async createMultipartUpload ({ bucket, key }, { contentType, checksum }) {
+      const command = new CreateMultipartUploadCommand({
+        Bucket: bucket,
+        Key: key,
+        ContentType: contentType,
+        ...(checksum && checksum.algorithm !== 'SHA256' && { ChecksumAlgorithm: checksum.algorithm, ChecksumType: 'FULL_OBJECT' })
+      })
+      const created = await ask('CreateMultipartUpload', async abort => await client.send(command, abort))
+      if (!created?.UploadId) throw new ApiError('OBJECT_STORAGE_ERROR', 'The object storage did not begin the upload. Try again in a moment.', { retryAfterSeconds: 5 })
+      return created.UploadId
+    },
+
+    listParts: async ({ bucket, key }, multipartUploadId) => await listParts(bucket, key, multipartUploadId),
+
+    async completeMultipartUpload ({ bucket, key }, multipartUploadId, parts, checksum) {
+      const command = new CompleteMultipartUploadCommand({
+        Bucket: bucket,
+        Key: key,
+        UploadId: multipartUploadId,
+        IfNoneMatch: '*',
+        ...(checksum && checksum.algorithm !== 'SHA256' && { [`Checksum${checksum.algorithm}`]: checksum.value, ChecksumType: 'FULL_OBJECT' as const }),
+        MultipartUpload: {
+          Parts: parts.map(({ partNumber, etag, checksums }) => ({
+            PartNumber: partNumber,
+            ETag: etag,
+            ...Object.fromEntries(checksums.map(({ algorithm, value }) => [`Checksum${algorithm}`, value]))
+          }))
+        }
+      })
+      return await ask('CompleteMultipartUpload', async abort => await patient.send(command, abort), COMPLETE_TIMEOUT_MS) ? 'completed' : 'gone'
+    },
+
+    async abortMultipartUpload ({ bucket, key }, multipartUploadId) {
+      for (let attempt = 0; attempt < MAX_ABORTS; attempt++) {
+        await ask('AbortMultipartUpload', async abort => await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: multipartUploadId }), abort))
+        if (await listParts(bucket, key, multipartUploadId) === null) return
+      }
+      throw new ApiError('OBJECT_STORAGE_ERROR', 'The parts of the upload are not gone yet.', { retryAfterSeconds: 5 })
     },
 
     async isReachable (bucket) {
@@ -130,26 +173,10 @@ export function createS3ObjectStorage ({ region, endpoint, forcePathStyle, crede
       }
     },
 
-    close: () => client.destroy()
+    close () {
+      for (const used of new Set([client, patient, publicClient])) used.destroy()
+    }
   }
-}
-
-async function wrapSigning<T> (sign: () => Promise<T>): Promise<T> {
-  try {
-    return await sign()
-  } catch (cause) {
-    throw new ApiError('OBJECT_STORAGE_ERROR', 'No URL could be signed. Try again in a moment.', { cause, retryAfterSeconds: 5 })
-  }
-}
-
-/** What the signature names is what the client must send, except for what every client sends by itself. */
-function headersToSend (url: string, values: ReadonlyMap<string, string>): Record<string, string> {
-  const signed = new URL(url).searchParams.get('X-Amz-SignedHeaders')?.split(';') ?? []
-  return Object.fromEntries(signed.filter(name => !SET_BY_CLIENTS.has(name)).map(name => {
-    const value = values.get(name)
-    if (value === undefined) throw new Error(`The signature binds a header that nobody knows: ${name}`)
-    return [name, value]
-  }))
 }
 
 function toStoredObject (head: HeadObjectCommandOutput): StoredObject {
@@ -165,10 +192,15 @@ function toStoredObject (head: HeadObjectCommandOutput): StoredObject {
     sizeBytes: head.ContentLength ?? 0,
     etag: head.ETag ?? '',
     contentType: head.ContentType ?? '',
-    checksumSha256: head.ChecksumSHA256 ?? null,
+    checksums: head.ChecksumType === 'COMPOSITE' ? [] : toChecksums(head),
     unsignedHeaders: [
       ...Object.entries(unsigned).filter(([, value]) => value !== undefined && value !== '').map(([name]) => name),
       ...Object.keys(head.Metadata ?? {}).map(name => `x-amz-meta-${name}`)
     ]
   }
+}
+
+function toChecksums (said: { readonly ChecksumSHA256?: string | undefined, readonly ChecksumCRC32?: string | undefined, readonly ChecksumCRC32C?: string | undefined }): Checksum[] {
+  const found = { SHA256: said.ChecksumSHA256, CRC32: said.ChecksumCRC32, CRC32C: said.ChecksumCRC32C }
+  return Object.entries(found).flatMap(([algorithm, value]) => value === undefined ? [] : [{ algorithm: algorithm as Checksum['algorithm'], value }])
 }

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 import { ApiError, type ApiErrorOptions, type ErrorCode } from '../errors.js'
+import { toProblem } from '../problem-schemas.js'
 
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json'
 
@@ -24,19 +25,6 @@ export function sendProblem (error: FastifyError | Error, request: FastifyReques
   if (apiError.status === 401) reply.header('www-authenticate', 'Bearer')
   // Written here, not by a route's schema: the framework's own errors have no route.
   return reply.code(apiError.status).type(PROBLEM_CONTENT_TYPE).serializer(JSON.stringify).send(toProblem(apiError, request.id))
-}
-
-export function toProblem (error: ApiError, requestId: string) {
-  return {
-    type: `urn:presignd:error:${error.code}`,
-    title: error.title,
-    status: error.status,
-    detail: error.detail,
-    code: error.code,
-    requestId,
-    ...(error.retryAfterSeconds !== undefined && { retryAfterSeconds: error.retryAfterSeconds }),
-    ...(error.errors !== undefined && { errors: error.errors })
-  }
 }
 
 /** The codes of Fastify's errors that a client can cause. */

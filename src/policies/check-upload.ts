@@ -1,12 +1,16 @@
 import { ApiError } from '../errors.js'
 import { findClaim, type User } from '../user.js'
-import { CONTENT_TYPE_RULE, type Policies, type Policy } from './policy.js'
+import { chooseMethod } from './choose-method.js'
+import { CONTENT_TYPE_RULE, type Policies, type Policy, type UploadMethod } from './policy.js'
 
 export interface UploadRequest {
   readonly contentType: string
-  readonly sizeBytes: number
-  readonly method: 'auto' | 'PUT'
+  /** Null when the client does not know it yet. */
+  readonly sizeBytes: number | null
+  readonly method: UploadMethod | 'auto'
   readonly checksumSha256?: string
+  readonly checksumCrc32?: string
+  readonly checksumCrc32c?: string
 }
 
 const contentTypeRule = new RegExp(CONTENT_TYPE_RULE)
@@ -36,26 +40,30 @@ export function isAdmitted (policy: Policy, user: User): boolean {
 }
 
 /**
- * Whether a policy lets this user upload such a file: admission first, then method, content type, size and checksum.
+ * How this user may upload such a file under a policy: admission first, then content type, size, checksum and method.
  * @throws {ApiError} SCOPE_MISSING, POLICY_FORBIDDEN, CONTENT_TYPE_NOT_ALLOWED, FILE_TOO_LARGE, INVALID_REQUEST
  */
-export function checkUpload (policy: Policy, user: User, request: UploadRequest): void {
+export function checkUpload (policy: Policy, user: User, request: UploadRequest): UploadMethod {
   checkAdmission(policy, user)
-  if (request.method !== 'auto' && !policy.methods.includes(request.method)) {
-    throw new ApiError('POLICY_FORBIDDEN', `The policy "${policy.name}" does not allow the method ${request.method}.`)
-  }
   if (!isContentTypeAllowed(policy.contentTypes, request.contentType)) {
     throw new ApiError('CONTENT_TYPE_NOT_ALLOWED', `The policy "${policy.name}" takes ${policy.contentTypes.join(', ')}.`)
   }
-  if (request.sizeBytes > policy.maxSizeBytes) {
+  if (request.sizeBytes !== null && request.sizeBytes > policy.maxSizeBytes) {
     throw new ApiError('FILE_TOO_LARGE', `The policy "${policy.name}" takes files of up to ${policy.maxSizeBytes} bytes; this one has ${request.sizeBytes}.`)
   }
-  if (request.sizeBytes < policy.minSizeBytes) {
+  if (request.sizeBytes !== null && request.sizeBytes < policy.minSizeBytes) {
     throw invalid('/sizeBytes', `The policy "${policy.name}" takes files of at least ${policy.minSizeBytes} bytes.`)
   }
   if (policy.checksumRequired && request.checksumSha256 === undefined) {
     throw invalid('/checksumSha256', `The policy "${policy.name}" needs the SHA-256 of the file.`)
   }
+  const checksums = [request.checksumSha256, request.checksumCrc32, request.checksumCrc32c].filter(value => value !== undefined)
+  if (checksums.length > 1) throw invalid('/checksumSha256', 'S3 takes one checksum per file: give one of them.')
+  const method = chooseMethod(policy, request.method, request.sizeBytes)
+  if (method === 'multipart' && request.checksumSha256 !== undefined) {
+    throw invalid('/checksumSha256', 'S3 has no SHA-256 of a file that goes up in parts: give checksumCrc32 or checksumCrc32c, or a SHA-256 per part.')
+  }
+  return method
 }
 
 /**

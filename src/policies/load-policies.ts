@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs'
 import { Type } from '@sinclair/typebox'
 import { Ajv } from 'ajv'
 import { parse } from 'yaml'
+import { MAX_MULTIPART_BYTES, MAX_SINGLE_BYTES, MIN_PART_BYTES } from './choose-method.js'
 import { findKeyTemplateProblem } from './object-key.js'
-import { PolicyEntry, type Policies, type Policy } from './policy.js'
+import { BucketEntry, PolicyEntry, type Policies, type Policy } from './policy.js'
 
 /** A policies file that cannot be used; each problem is one line that names the file, the policy and the field. */
 export class PolicyFileError extends Error {
@@ -19,21 +20,30 @@ export interface PolicyDefaults {
 }
 
 const PolicyFile = Type.Object({
+  buckets: Type.Optional(Type.Record(Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,63}$' }), BucketEntry, { additionalProperties: false })),
   policies: Type.Record(Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,63}$' }), PolicyEntry, { minProperties: 1, additionalProperties: false })
 }, { additionalProperties: false })
 
 const validateFile = new Ajv({ allErrors: true, allowUnionTypes: true }).compile(PolicyFile)
 
-/** S3's limit for one PUT: https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html */
-const MAX_PUT_BYTES = 5 * 1024 ** 3
+/** Under this size parts cost more requests than they save. */
+const DEFAULT_MULTIPART_THRESHOLD_BYTES = 100 * 1024 ** 2
+const DEFAULT_PART_SIZE_BYTES = 16 * 1024 ** 2
 
 const UNIT_BYTES = new Map([
   ['B', 1], ['kB', 1e3], ['MB', 1e6], ['GB', 1e9], ['TB', 1e12],
   ['KiB', 1024], ['MiB', 1024 ** 2], ['GiB', 1024 ** 3], ['TiB', 1024 ** 4]
 ])
 
+/** What the policies file says. */
+export interface PolicySet {
+  readonly policies: Policies
+  /** By the name that policies use. */
+  readonly buckets: ReadonlyMap<string, BucketEntry>
+}
+
 /** @throws {PolicyFileError} */
-export function loadPolicies (path: string, defaults: PolicyDefaults): Policies {
+export function loadPolicies (path: string, defaults: PolicyDefaults): PolicySet {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
@@ -47,7 +57,7 @@ export function loadPolicies (path: string, defaults: PolicyDefaults): Policies 
  * @param path only names the file in errors
  * @throws {PolicyFileError}
  */
-export function parsePolicies (text: string, path: string, defaults: PolicyDefaults): Policies {
+export function parsePolicies (text: string, path: string, defaults: PolicyDefaults): PolicySet {
   let content: unknown
   try {
     content = parse(text, { maxAliasCount: 100 })
@@ -56,22 +66,23 @@ export function parsePolicies (text: string, path: string, defaults: PolicyDefau
   }
   if (!validateFile(content)) {
     throw new PolicyFileError((validateFile.errors ?? []).map(error => {
-      const [, , name, ...field] = error.instancePath.split('/')
+      const [, section = 'policies', name, ...field] = error.instancePath.split('/')
       const unknown = error.params['additionalProperty'] as string | undefined
-      const place = name === undefined ? path : `${path}: policy ${name}${field.length > 0 ? `, ${field.join('.')}` : ''}`
+      const place = name === undefined ? path : `${path}: ${section === 'buckets' ? 'bucket' : 'policy'} ${name}${field.length > 0 ? `, ${field.join('.')}` : ''}`
       return `${place}: ${unknown === undefined ? error.message : `"${unknown}" is not known or not well named`}`
     }))
   }
-  const { policies } = content as { policies: Record<string, PolicyEntry> }
+  const { policies, ...rest } = content as { policies: Record<string, PolicyEntry>, buckets?: Record<string, BucketEntry> }
+  const buckets = new Map(Object.entries(rest.buckets ?? {}))
   const problems: string[] = []
   const loaded = new Map<string, Policy>()
   for (const [name, entry] of Object.entries(policies)) {
     const policy = toPolicy(name, entry, defaults)
-    for (const [field, problem] of findProblems(policy)) problems.push(`${path}: policy ${name}, ${field}: ${problem}`)
+    for (const [field, problem] of findProblems(policy, buckets)) problems.push(`${path}: policy ${name}, ${field}: ${problem}`)
     loaded.set(name, Object.freeze(policy))
   }
   if (problems.length > 0) throw new PolicyFileError(problems)
-  return loaded
+  return { policies: loaded, buckets }
 }
 
 /** Sizes as people write them: a number of bytes, or a number with a unit like `10MiB`. */
@@ -91,7 +102,16 @@ function toPolicy (name: string, entry: PolicyEntry, defaults: PolicyDefaults): 
     visibility: entry.visibility ?? 'private',
     requiredScopes: entry.require?.scopes ?? [],
     requiredClaims: new Map(Object.entries(entry.require?.claims ?? {})),
-    methods: entry.methods ?? ['PUT'],
+    methods: entry.methods ?? ['PUT', 'multipart'],
+    multipartThresholdBytes: parseSizeBytes(entry.multipart?.threshold ?? DEFAULT_MULTIPART_THRESHOLD_BYTES),
+    partSizeBytes: parseSizeBytes(entry.multipart?.partSize ?? DEFAULT_PART_SIZE_BYTES),
+    quota: {
+      ...(entry.quota?.files !== undefined && { files: entry.quota.files }),
+      ...(entry.quota?.bytes !== undefined && { bytes: parseSizeBytes(entry.quota.bytes) }),
+      ...(entry.quota?.pending !== undefined && { pending: entry.quota.pending })
+    },
+    bucket: entry.bucket ?? null,
+    presignedDelete: entry.presignedDelete ?? false,
     uploadUrlTtlSeconds: entry.uploadUrlTtlSeconds ?? defaults.uploadUrlTtlSeconds,
     downloadUrlTtlSeconds: entry.downloadUrlTtlSeconds ?? defaults.downloadUrlTtlSeconds,
     verifyContentType: entry.verify?.contentType ?? true,
@@ -100,9 +120,13 @@ function toPolicy (name: string, entry: PolicyEntry, defaults: PolicyDefaults): 
   }
 }
 
-function * findProblems (policy: Policy): Generator<[field: string, problem: string]> {
+function * findProblems (policy: Policy, buckets: ReadonlyMap<string, BucketEntry>): Generator<[field: string, problem: string]> {
   const keyProblem = findKeyTemplateProblem(policy.keyTemplate)
   if (keyProblem) yield ['key', keyProblem]
   if (policy.minSizeBytes > policy.maxSizeBytes) yield ['minSize', 'it is above maxSize']
-  if (policy.maxSizeBytes > MAX_PUT_BYTES) yield ['maxSize', 'a single PUT takes at most 5GiB']
+  const most = policy.methods.includes('multipart') ? MAX_MULTIPART_BYTES : MAX_SINGLE_BYTES
+  if (policy.maxSizeBytes > most) yield ['maxSize', `S3 takes at most ${most / 1024 ** 3}GiB by ${policy.methods.join(', ')}`]
+  if (policy.methods.includes('multipart') && policy.checksumRequired) yield ['verify.checksum', 'S3 has no SHA-256 of a file that goes up in parts: leave multipart out of methods']
+  if (policy.partSizeBytes < MIN_PART_BYTES || policy.partSizeBytes > MAX_SINGLE_BYTES) yield ['multipart.partSize', 'S3 takes parts of 5MiB to 5GiB']
+  if (policy.bucket !== null && !buckets.has(policy.bucket)) yield ['bucket', `there is no bucket "${policy.bucket}" under buckets`]
 }

@@ -13,6 +13,8 @@ export interface KeyValues {
 /** S3 allows 1,024 bytes; half of it leaves room for prefixes of tools that copy buckets. */
 const MAX_KEY_BYTES = 512
 const MAX_SLUG_LENGTH = 64
+/** A lifecycle rule may expire what is left here after two days. */
+export const STAGING_PREFIX = 'staging/'
 /** Each placeholder with the most characters that it can become. */
 const LONGEST = { tenant: MAX_SLUG_LENGTH, owner: MAX_SLUG_LENGTH, fileId: 36, slug: MAX_SLUG_LENGTH, ext: 11, yyyy: 4, mm: 2, dd: 2 }
 type Placeholder = keyof typeof LONGEST
@@ -31,6 +33,11 @@ export function renderExtension (filename: string): string {
   return /[^/\\](\.[A-Za-z0-9]{1,10})$/.exec(filename)?.[1]?.toLowerCase() ?? ''
 }
 
+/** Where clients write a file that is sealed by a copy. Policies cannot put anything there: their keys are made of their own words. */
+export function renderStagingKey (fileId: string): ObjectKey {
+  return `${STAGING_PREFIX}${fileId}` as ObjectKey
+}
+
 /** Why a key template cannot be used, or null. The rest of this file relies on these rules. */
 export function findKeyTemplateProblem (template: string): string | null {
   for (const [, name] of template.matchAll(/\{([^}]*)\}/g)) {
@@ -42,6 +49,7 @@ export function findKeyTemplateProblem (template: string): string | null {
   if (fixed.split('/').some(segment => segment === '' || /^\.+$/.test(segment))) {
     return 'it must not begin or end with a slash, or hold empty or dot segments: browsers rewrite such paths'
   }
+  if (template.startsWith(STAGING_PREFIX)) return `keys below ${STAGING_PREFIX} are for files that are not checked yet`
   if (/(^|\/)\{ext\}/.test(template)) return '{ext} must not begin a segment: it is empty for files without an extension'
   const longest = render(template, name => 'x'.repeat(LONGEST[name]))
   return longest.length > MAX_KEY_BYTES ? `its longest key would have ${longest.length} bytes; at most ${MAX_KEY_BYTES} are allowed` : null

@@ -7,6 +7,8 @@ const Size = Type.Union([Type.Integer({ minimum: 0 }), Type.String({ pattern: '^
 /** The signature bounds what a URL may do, its life bounds how long: an hour is enough for one file on a slow line. */
 const TtlSeconds = Type.Integer({ minimum: 60, maximum: 3600 })
 
+export const UPLOAD_METHODS = ['PUT', 'POST', 'multipart'] as const
+
 const closed = { additionalProperties: false }
 
 /** One policy as it is written in the policies file. */
@@ -20,7 +22,15 @@ export const PolicyEntry = Type.Object({
     scopes: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
     claims: Type.Optional(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()])))
   }, closed)),
-  methods: Type.Optional(Type.Array(StringEnum(['PUT']), { minItems: 1, uniqueItems: true })),
+  methods: Type.Optional(Type.Array(StringEnum(UPLOAD_METHODS), { minItems: 1, uniqueItems: true })),
+  multipart: Type.Optional(Type.Object({ threshold: Type.Optional(Size), partSize: Type.Optional(Size) }, closed)),
+  quota: Type.Optional(Type.Object({
+    files: Type.Optional(Type.Integer({ minimum: 1 })),
+    bytes: Type.Optional(Size),
+    pending: Type.Optional(Type.Integer({ minimum: 1 }))
+  }, closed)),
+  bucket: Type.Optional(Type.String({ minLength: 1 })),
+  presignedDelete: Type.Optional(Type.Boolean()),
   uploadUrlTtlSeconds: Type.Optional(TtlSeconds),
   downloadUrlTtlSeconds: Type.Optional(TtlSeconds),
   verify: Type.Optional(Type.Object({
@@ -33,7 +43,19 @@ export type PolicyEntry = Static<typeof PolicyEntry>
 
 export type Visibility = 'private' | 'authenticated' | 'public'
 export type Disposition = 'inline' | 'attachment'
-export type UploadMethod = 'PUT'
+export type UploadMethod = typeof UPLOAD_METHODS[number]
+
+/** Another bucket than the one of the environment, as it is written in the policies file. */
+export const BucketEntry = Type.Object({
+  bucket: Type.String({ minLength: 3, maxLength: 63 }),
+  region: Type.Optional(Type.String({ minLength: 1 })),
+  endpoint: Type.Optional(Type.String({ pattern: '^https?://[^/?#@]+/?$' })),
+  publicEndpoint: Type.Optional(Type.String({ pattern: '^https?://[^/?#@]+/?$' })),
+  forcePathStyle: Type.Optional(Type.Boolean()),
+  /** A profile of the AWS configuration files; the provider chain when left out. */
+  profile: Type.Optional(Type.String({ minLength: 1 }))
+}, closed)
+export type BucketEntry = Static<typeof BucketEntry>
 
 /** One policy as the service uses it: complete, with sizes in bytes. */
 export interface Policy {
@@ -46,12 +68,29 @@ export interface Policy {
   readonly requiredScopes: readonly string[]
   readonly requiredClaims: ReadonlyMap<string, string | number | boolean>
   readonly methods: readonly UploadMethod[]
+  /** With `auto`, larger files go up in parts. */
+  readonly multipartThresholdBytes: number
+  /** How large a part is, unless the file would have more than 10,000 of them. */
+  readonly partSizeBytes: number
+  readonly quota: Quota
+  /** The name of a bucket of the policies file; null is the one of the environment. */
+  readonly bucket: string | null
+  /** Whether clients may get a URL to delete an object by themselves. */
+  readonly presignedDelete: boolean
   readonly uploadUrlTtlSeconds: number
   readonly downloadUrlTtlSeconds: number
   /** Whether the first bytes must show the declared content type. */
   readonly verifyContentType: boolean
   readonly checksumRequired: boolean
   readonly disposition: Disposition
+}
+
+/** What one owner may hold under a policy; undefined is no limit. */
+export interface Quota {
+  readonly files?: number
+  readonly bytes?: number
+  /** Uploads that are not complete. */
+  readonly pending?: number
 }
 
 /** By name. A Map, since names come from clients. */

@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import type { Policy } from './policy.js'
+import { UPLOAD_METHODS, type Policy } from './policy.js'
 import { StringEnum } from '../string-enum.js'
 
 export const PolicyBody = Type.Object({
@@ -8,7 +8,9 @@ export const PolicyBody = Type.Object({
   accept: Type.String({ description: 'The content types as a file input takes them in its `accept` attribute.', examples: ['image/png,image/jpeg'] }),
   minSizeBytes: Type.Integer({ minimum: 0 }),
   maxSizeBytes: Type.Integer({ minimum: 0 }),
-  methods: Type.Array(StringEnum(['PUT'])),
+  methods: Type.Array(StringEnum(UPLOAD_METHODS)),
+  multipartThresholdBytes: Type.Integer({ description: 'With the method `auto`, larger files go up in parts.' }),
+  quota: Type.Object({ files: Type.Optional(Type.Integer()), bytes: Type.Optional(Type.Integer()), pending: Type.Optional(Type.Integer()) }, { description: 'What one owner may hold; a limit that is left out does not exist. GET /usage tells what is held.' }),
   visibility: StringEnum(['private', 'authenticated', 'public']),
   checksumRequired: Type.Boolean({ description: 'Whether `checksumSha256` must be given.' }),
   uploadUrlTtlSeconds: Type.Integer(),
@@ -26,6 +28,8 @@ export function toPolicyBody (policy: Policy): PolicyBody {
     minSizeBytes: policy.minSizeBytes,
     maxSizeBytes: policy.maxSizeBytes,
     methods: [...policy.methods],
+    multipartThresholdBytes: policy.multipartThresholdBytes,
+    quota: policy.quota,
     visibility: policy.visibility,
     checksumRequired: policy.checksumRequired,
     uploadUrlTtlSeconds: policy.uploadUrlTtlSeconds,

@@ -1,14 +1,18 @@
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { FileParams, FileReply, toFileBody } from '../files/schemas.js'
-import { problemResponses } from '../problem-schemas.js'
+import { ApiError } from '../errors.js'
+import { problemResponses, toProblem } from '../problem-schemas.js'
 import type { Services } from '../services.js'
 import { abortUpload } from './abort-upload.js'
 import { completeUpload } from './complete-upload.js'
-import { createUpload } from './create-upload.js'
+import { createUploads, type CreatedUpload } from './create-uploads.js'
 import { getUpload } from './get-upload.js'
-import { CompleteUploadBody, CreateUploadBody, UploadReply } from './schemas.js'
+import { BatchBody, BatchReply, CompleteUploadBody, CreateUploadBody, IdempotencyHeaders, SignPartsBody, SignPartsReply, UploadReply } from './schemas.js'
+import { signUploadParts } from './sign-upload-parts.js'
 
 const VERIFYING_RETRY_AFTER_SECONDS = 2
+/** 100 uploads with their metadata, or the ETags of 10,000 parts. */
+const BATCH_BODY_LIMIT_BYTES = 1024 * 1024
 
 export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services }) => {
   app.post('/uploads', {
@@ -17,15 +21,35 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
       tags: ['uploads'],
       summary: 'Ask for an upload URL',
       description: 'Checks the policy, remembers the file and signs a URL that takes exactly this file: its length, its content type and, where given, its SHA-256 are bound, and it can create but never overwrite. Send the bytes with the method, URL and headers in the reply, then call complete. A 412 on the PUT means that the bytes are there already (an earlier try arrived): call complete. A 403 after `expiresAt` means that the URL has ended: GET /uploads/{id} gives a new one.',
+      headers: IdempotencyHeaders,
       body: CreateUploadBody,
       response: {
-        201: { ...UploadReply, description: 'The upload can begin. `Location` is its address.', headers: { location: Type.String({ description: 'The address of the upload.' }) } },
-        ...problemResponses(['SCOPE_MISSING', 'POLICY_FORBIDDEN', 'POLICY_NOT_FOUND', 'FILE_NOT_FOUND', 'FILE_NOT_READY', 'FILE_TOO_LARGE', 'CONTENT_TYPE_NOT_ALLOWED', 'OBJECT_STORAGE_ERROR'], { hasBody: true })
+        201: { ...UploadReply, description: 'The upload can begin. `Location` is its address; `Idempotency-Replayed: true` says that an earlier request has made it.', headers: { location: Type.String({ description: 'The address of the upload.' }), 'idempotency-replayed': Type.String() } },
+        ...problemResponses(['SCOPE_MISSING', 'POLICY_FORBIDDEN', 'QUOTA_EXCEEDED', 'IDEMPOTENCY_KEY_REUSED', 'UPLOAD_NOT_FOUND', 'POLICY_NOT_FOUND', 'FILE_NOT_FOUND', 'FILE_NOT_READY', 'FILE_TOO_LARGE', 'CONTENT_TYPE_NOT_ALLOWED', 'OBJECT_STORAGE_ERROR'], { hasBody: true })
       }
     }
   }, async (request, reply) => {
-    const { file, upload } = await createUpload(services, request.user, request.body)
-    return reply.code(201).header('location', `/uploads/${file.id}`).send({ file: toFileBody(file), upload })
+    const [created] = await createUploads(services, request.user, [request.body], request.headers['idempotency-key'], 'single')
+    if (created === undefined || created instanceof ApiError) throw created
+    if (created.isReplayed) reply.header('idempotency-replayed', 'true')
+    return reply.code(201).header('location', `/uploads/${created.file.id}`).send(toUploadBody(created))
+  })
+
+  app.post('/uploads/batch', {
+    bodyLimit: BATCH_BODY_LIMIT_BYTES,
+    schema: {
+      operationId: 'createUploads',
+      tags: ['uploads'],
+      summary: 'Ask for up to 100 upload URLs',
+      description: 'The same as 100 calls of POST /uploads, in one. Each upload answers for itself: `data` holds a file with instructions, or a problem, in the order asked.',
+      headers: IdempotencyHeaders,
+      body: BatchBody,
+      response: { 200: { ...BatchReply, description: 'What became of each upload.', headers: { 'idempotency-replayed': Type.String() } }, ...problemResponses(['IDEMPOTENCY_KEY_REUSED'], { hasBody: true }) }
+    }
+  }, async (request, reply) => {
+    const created = await createUploads(services, request.user, request.body.uploads, request.headers['idempotency-key'], 'batch')
+    if (created.some(item => !(item instanceof ApiError) && item.isReplayed)) reply.header('idempotency-replayed', 'true')
+    return { data: created.map(item => item instanceof ApiError ? { problem: toProblem(item, request.id) } : toUploadBody(item)) }
   })
 
   app.get('/uploads/:id', {
@@ -38,11 +62,23 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
       response: { 200: { ...UploadReply, description: 'The upload.' }, ...problemResponses(['UPLOAD_NOT_FOUND', 'OBJECT_STORAGE_ERROR']) }
     }
   }, async request => {
-    const { file, upload } = await getUpload(services, request.user, request.params.id)
-    return { file: toFileBody(file), ...(upload && { upload }) }
+    return toUploadBody(await getUpload(services, request.user, request.params.id))
   })
 
+  app.post('/uploads/:id/parts', {
+    schema: {
+      operationId: 'signUploadParts',
+      tags: ['uploads'],
+      summary: 'Ask for the URLs of parts',
+      description: 'For an upload that goes in parts: URLs for the part numbers asked for, or for the next ones that the store does not have. At most 100 in one call; asking again gives fresh URLs.',
+      params: FileParams,
+      body: SignPartsBody,
+      response: { 200: { ...SignPartsReply, description: 'The URLs. `parts` is empty when nothing is missing: call complete.' }, ...problemResponses(['UPLOAD_NOT_FOUND', 'UPLOAD_ALREADY_COMPLETED', 'UPLOAD_EXPIRED', 'OBJECT_STORAGE_ERROR'], { hasBody: true }) }
+    }
+  }, async request => await signUploadParts(services, request.user, request.params.id, request.body))
+
   app.post('/uploads/:id/complete', {
+    bodyLimit: BATCH_BODY_LIMIT_BYTES,
     schema: {
       operationId: 'completeUpload',
       tags: ['uploads'],
@@ -57,7 +93,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
       }
     }
   }, async (request, reply) => {
-    const file = await completeUpload(services, request.user, request.params.id)
+    const file = await completeUpload(services, request.user, request.params.id, request.body.parts)
     if (file.status === 'verifying') return reply.code(202).header('retry-after', VERIFYING_RETRY_AFTER_SECONDS).send({ file: toFileBody(file) })
     return { file: toFileBody(file) }
   })
@@ -75,4 +111,8 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
     await abortUpload(services, request.user, request.params.id)
     return reply.code(204).send(null)
   })
+}
+
+function toUploadBody ({ file, upload }: Pick<CreatedUpload, 'file' | 'upload'>) {
+  return { file: toFileBody(file), ...(upload && { upload }) }
 }

@@ -1,5 +1,7 @@
 import type { PendingFile } from '../files/file.js'
+import type { Checksum, StoredPart } from '../object-storage/object-storage.js'
 import type { Services } from '../services.js'
+import { findMissingParts, getPartCount, getPartSize, isParted, type PartedFile } from './upload-parts.js'
 
 /** How long an upload URL of this policy lives. A policy that is gone from the file leaves the default. */
 export function uploadUrlTtlSeconds ({ policies, config }: Services, policy: string): number {
@@ -11,16 +13,55 @@ export function urlDeadline (signedAt: Date, ttlSeconds: number): Date {
   return new Date((Math.floor(signedAt.getTime() / 1000) + ttlSeconds) * 1000)
 }
 
-/** Signs what a client needs to send the bytes of this file. `file.urlDeadline` must cover it already. */
-export async function signInstructions (services: Services, file: PendingFile, signedAt: Date) {
-  const { method, url, headers, expiresAt } = await services.objectStorage.presignPut({
+/**
+ * Signs what a client needs to send the bytes of this file. `file.urlDeadline` must cover it already, and a
+ * multipart upload must be begun.
+ * @param storedParts what S3 has of a multipart upload; null says nothing of it to the client
+ */
+export async function signInstructions (services: Services, file: PendingFile, signedAt: Date, storedParts: readonly StoredPart[] | null = null) {
+  const { objectStorage, policies } = services
+  const common = { bucket: file.bucket, contentType: file.contentType, checksum: file.checksum, signedAt, expiresInSeconds: uploadUrlTtlSeconds(services, file.policy) }
+  if (isParted(file)) return await signMultipart(services, file, signedAt, storedParts)
+  if (file.method === 'POST') {
+    const { method, url, fields, expiresAt } = await objectStorage.presignPost({
+      ...common,
+      key: file.stagingKey ?? file.key,
+      minSizeBytes: file.sizeBytes ?? policies.get(file.policy)?.minSizeBytes ?? 0,
+      maxSizeBytes: file.reservedBytes
+    })
+    return { method, url, fields, expiresAt: expiresAt.toISOString() }
+  }
+  const { method, url, headers, expiresAt } = await objectStorage.presignPut({ ...common, key: file.stagingKey ?? file.key, sizeBytes: file.sizeBytes ?? 0 })
+  return { method, url, headers, expiresAt: expiresAt.toISOString() }
+}
+
+async function signMultipart (services: Services, file: PartedFile<PendingFile>, signedAt: Date, storedParts: readonly StoredPart[] | null) {
+  const stored = new Map(storedParts?.map(part => [part.partNumber, part.sizeBytes]))
+  const isStored = (partNumber: number) => stored.get(partNumber) === getPartSize(file, partNumber)
+  const { parts, expiresAt } = await signParts(services, file, findMissingParts(file, isStored), signedAt)
+  return {
+    method: 'multipart' as const,
+    partSizeBytes: file.partSizeBytes,
+    partCount: getPartCount(file),
+    parts,
+    ...(storedParts && { uploadedParts: storedParts.filter(part => isStored(part.partNumber)).map(({ partNumber, sizeBytes }) => ({ partNumber, sizeBytes })) }),
+    expiresAt
+  }
+}
+
+/** @param checksums the SHA-256 of parts, by part number, where the client wants them bound */
+export async function signParts (services: Services, file: PartedFile<PendingFile>, partNumbers: readonly number[], signedAt: Date, checksums: ReadonlyMap<number, string> = new Map()) {
+  const { parts, expiresAt } = await services.objectStorage.presignParts({
     bucket: file.bucket,
     key: file.key,
-    contentType: file.contentType,
-    sizeBytes: file.sizeBytes,
-    checksumSha256: file.checksumSha256,
+    multipartUploadId: file.multipartUploadId ?? '',
+    parts: partNumbers.map(partNumber => ({ partNumber, sizeBytes: getPartSize(file, partNumber), checksum: partChecksum(checksums.get(partNumber)) })),
     signedAt,
     expiresInSeconds: uploadUrlTtlSeconds(services, file.policy)
   })
-  return { method, url, headers, expiresAt: expiresAt.toISOString() }
+  return { parts: parts.map(part => ({ ...part })), expiresAt: expiresAt.toISOString() }
+}
+
+function partChecksum (value: string | undefined): Checksum | null {
+  return value === undefined ? null : { algorithm: 'SHA256', value }
 }

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { openDatabase, sharedSecret } from '../../src/database/database.js'
 import { isMigrated, migrate } from '../../src/database/migrate.js'
-import type { FileId } from '../../src/files/file.js'
-import { createFilesRepository, type NewFile } from '../../src/files/files-repository.js'
+import type { FileId, PendingFile, VerifyingFile } from '../../src/files/file.js'
+import type { NewFile } from '../../src/files/file-row.js'
+import { createFilesRepository } from '../../src/files/files-repository.js'
 import type { ObjectKey } from '../../src/policies/object-key.js'
 import { ENGINES, testEnvironment, type Engine } from '../helpers/service.js'
 
@@ -39,15 +40,20 @@ async function suite (t: Test, engine: Engine): Promise<void> {
   })
 
   const files = createFilesRepository(database)
-  const insert = async (change: Partial<NewFile> = {}) => await files.insertPending({
+  const newFile = (change: Partial<NewFile> = {}): NewFile => ({
     id: randomUUID() as FileId,
     tenant: '',
     owner: 'ada',
     policy: 'pictures',
     filename: 'a.png',
     contentType: 'image/png',
+    method: 'PUT',
     sizeBytes: 10,
-    checksumSha256: null,
+    reservedBytes: change.sizeBytes ?? 10,
+    partSizeBytes: null,
+    checksum: null,
+    stagingKey: null,
+    idempotency: null,
     visibility: 'private',
     bucket: 'b',
     key: `pictures/${randomUUID()}` as ObjectKey,
@@ -58,17 +64,25 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     createdAt: NOW,
     ...change
   })
+  async function insert (change: Partial<NewFile> = {}): Promise<PendingFile> {
+    const [inserted] = await files.insertPending([{ file: newFile(change), quota: {} }])
+    if (inserted?.outcome !== 'inserted') throw new Error(`not inserted: ${inserted?.outcome}`)
+    return inserted.file
+  }
+  async function verifying (change: Partial<NewFile> = {}): Promise<VerifyingFile> {
+    const { id } = await insert(change)
+    return await files.markVerifying(id, lease(), NOW) as VerifyingFile
+  }
+  const finding = (etag = 'e', sizeBytes = 10) => ({ etag, sizeBytes })
   const lease = () => ({ token: randomUUID(), until: later(60) })
   async function ready (change: Partial<NewFile> = {}) {
-    const file = await insert(change)
-    const held = lease()
-    await files.markVerifying(file.id, held, NOW)
-    return await files.markReady(file.id, held.token, { etag: `"${file.id}"` }, NOW)
+    const file = await verifying(change)
+    return await files.markReady(file, finding(`"${file.id}"`, file.sizeBytes ?? 10), NOW)
   }
 
   t.test('a row comes back as it went in', async t => {
-    const file = await insert({ metadata: { 'a.b': 'ü😀' }, sizeBytes: 2 ** 53 - 1, checksumSha256: 'x' })
-    t.match(await files.find(file.id, ADA), { status: 'pending', metadata: { 'a.b': 'ü😀' }, sizeBytes: 2 ** 53 - 1, checksumSha256: 'x', createdAt: NOW, urlDeadline: later(900), version: 1 })
+    const file = await insert({ metadata: { 'a.b': 'ü😀' }, sizeBytes: 2 ** 53 - 1, owner: 'max', checksum: { algorithm: 'SHA256', value: 'x' } })
+    t.match(await files.find(file.id, { tenant: '', owner: 'max' }), { status: 'pending', metadata: { 'a.b': 'ü😀' }, sizeBytes: 2 ** 53 - 1, checksum: { algorithm: 'SHA256', value: 'x' }, createdAt: NOW, urlDeadline: later(900), version: 1 })
   })
 
   t.test('T8: a row is found by its owner and within its tenant alone', async t => {
@@ -92,23 +106,23 @@ async function suite (t: Test, engine: Engine): Promise<void> {
 
   t.test('a lease can be taken over once it has run out, and then its old token is worth nothing', async t => {
     const file = await insert()
-    const old = lease()
-    await files.markVerifying(file.id, old, NOW)
+    const old = await files.markVerifying(file.id, lease(), NOW) as VerifyingFile
     t.equal(await files.markVerifying(file.id, lease(), later(60)), null, 'not in its last moment')
     const fresh = { token: randomUUID(), until: later(200) }
-    t.match(await files.markVerifying(file.id, fresh, later(61)), { status: 'verifying', leaseToken: fresh.token })
-    t.equal(await files.markReady(file.id, old.token, { etag: 'e' }, NOW), null)
-    t.equal(await files.markRejected(file.id, old.token, 'no', NOW), null)
-    t.equal(await files.releaseToPending(file.id, old.token, NOW, NOW), null)
-    t.match(await files.markReady(file.id, fresh.token, { etag: 'e' }, NOW), { status: 'ready', etag: 'e' })
+    const held = await files.markVerifying(file.id, fresh, later(61)) as VerifyingFile
+    t.match(held, { status: 'verifying', leaseToken: fresh.token })
+    t.equal(await files.markReady(old, finding(), NOW), null)
+    t.equal(await files.markRejected(old, 'no', NOW), null)
+    t.equal(await files.renewLease(file.id, old.leaseToken, later(999), NOW), false)
+    t.equal(await files.releaseToPending(file.id, old.leaseToken, NOW, NOW), null)
+    t.equal(await files.renewLease(file.id, held.leaseToken, later(300), NOW), true)
+    t.match(await files.markReady(held, finding(), NOW), { status: 'ready', etag: 'e' })
   })
 
   t.test('F10 F11: ready and expired race a hundred times, and each time exactly one wins', async t => {
     for (let round = 0; round < 100; round++) {
-      const file = await insert()
-      const held = lease()
-      await files.markVerifying(file.id, held, NOW)
-      const racers = [async () => await files.markReady(file.id, held.token, { etag: 'e' }, NOW), async () => await files.markExpired(file.id, ADA, NOW)]
+      const file = await verifying()
+      const racers = [async () => await files.markReady(file, finding(), NOW), async () => await files.markExpired(file.id, ADA, NOW)]
       if (round % 2 === 0) racers.reverse()
       const winners = (await Promise.all(racers.map(async race => await race()))).filter(result => result !== null)
       if (winners.length !== 1) t.fail(`round ${round}: ${winners.length} winners`)
@@ -137,38 +151,29 @@ async function suite (t: Test, engine: Engine): Promise<void> {
 
   t.test('F42: a replacement swaps the content in one step: the file keeps its id, the upload becomes the tombstone', async t => {
     const old = await ready({ metadata: { kept: 'yes' } })
-    const upload = await insert({ replaces: old!.id, filename: 'new.jpg', contentType: 'image/jpeg', sizeBytes: 20 })
-    const held = lease()
-    await files.markVerifying(upload.id, held, NOW)
-    const swapped = await files.markReadyReplacing(upload.id, held.token, old!.id, { etag: '"new"' }, NOW)
+    const upload = await verifying({ replaces: old!.id, filename: 'new.jpg', contentType: 'image/jpeg', sizeBytes: 20 })
+    const swapped = await files.markReadyReplacing(upload, old!.id, finding('"new"', 20), NOW)
     t.match(swapped?.ready, { id: old!.id, status: 'ready', key: upload.key, etag: '"new"', filename: 'new.jpg', contentType: 'image/jpeg', sizeBytes: 20, metadata: { kept: 'yes' } })
     t.match(swapped?.old, { id: upload.id, status: 'deleted', key: old!.key, replacedInto: old!.id, urlDeadline: old!.urlDeadline })
-    t.equal(await files.markReadyReplacing(upload.id, held.token, old!.id, { etag: 'x' }, NOW), null, 'once')
+    t.equal(await files.markReadyReplacing(upload, old!.id, finding(), NOW), null, 'once')
   })
 
   t.test('two replacements at once leave one content and two tombstones', async t => {
     const old = await ready()
-    const uploads = await Promise.all([1, 2].map(async () => {
-      const upload = await insert({ replaces: old!.id })
-      const held = lease()
-      await files.markVerifying(upload.id, held, NOW)
-      return { upload, held }
-    }))
-    const results = await Promise.all(uploads.map(async ({ upload, held }) => await files.markReadyReplacing(upload.id, held.token, old!.id, { etag: upload.id }, NOW)))
+    const uploads = await Promise.all([1, 2].map(async () => await verifying({ replaces: old!.id })))
+    const results = await Promise.all(uploads.map(async upload => await files.markReadyReplacing(upload, old!.id, finding(upload.id), NOW)))
     const gone = results.map(result => result?.old?.key)
     const final = await files.find(old!.id, ADA)
-    const all = [old!.key, ...uploads.map(({ upload }) => upload.key)]
+    const all = [old!.key, ...uploads.map(upload => upload.key)]
     t.same([...gone, final?.key].sort(), all.sort(), 'every key is named by exactly one row')
     t.equal(final?.status, 'ready')
   })
 
   t.test('a replacement of a file that is gone meanwhile becomes a file of its own', async t => {
     const old = await ready()
-    const upload = await insert({ replaces: old!.id })
-    const held = lease()
-    await files.markVerifying(upload.id, held, NOW)
+    const upload = await verifying({ replaces: old!.id })
     await files.markDeleted(old!.id, ADA, NOW)
-    t.match(await files.markReadyReplacing(upload.id, held.token, old!.id, { etag: 'e' }, NOW), { ready: { id: upload.id, status: 'ready' }, old: null })
+    t.match(await files.markReadyReplacing(upload, old!.id, finding(), NOW), { ready: { id: upload.id, status: 'ready' }, old: null })
   })
 
   t.test('lists by keyset, newest first, without gaps or repeats, also among rows of one moment', async t => {

@@ -40,8 +40,29 @@ policies:
     contentTypes: [application/pdf]
     maxSize: 1MiB
     key: "reports/{tenant}/{fileId}"
+    methods: [PUT]
     require: { scopes: [reports:write], claims: { department: finance } }
     verify: { checksum: required }
+  forms:
+    contentTypes: [image/png, text/plain]
+    minSize: 1
+    maxSize: 100kB
+    key: "forms/{fileId}{ext}"
+    methods: [POST]
+  parts:
+    contentTypes: [image/png, application/octet-stream]
+    maxSize: 5TiB
+    key: "parts/{fileId}"
+    methods: [PUT, multipart]
+    multipart: { threshold: 5MiB, partSize: 5MiB }
+    verify: { contentType: false }
+  few:
+    contentTypes: [image/png]
+    maxSize: 1000
+    key: "few/{fileId}"
+    methods: [PUT, POST]
+    quota: { files: 10, bytes: 5000, pending: 5 }
+    presignedDelete: true
 `
 
 export interface ServiceOptions {

@@ -3,12 +3,12 @@ import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { png } from '../helpers/samples.js'
 import { send } from '../helpers/send.js'
-import { ENGINES, startService, type Engine } from '../helpers/service.js'
+import { ENGINES, POLICIES, startService, type Engine } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
 
 interface Attempt {
-  /** Which file of the victim is tried: one that is ready, or one whose bytes have arrived but that is not completed. */
-  readonly on: 'ready' | 'pending'
+  /** Which file of the victim is tried: one that is ready, one whose bytes have arrived but that is not completed, or one in parts. */
+  readonly on: 'ready' | 'pending' | 'parts'
   readonly path: (id: string) => string
   readonly body?: (id: string) => unknown
 }
@@ -18,17 +18,19 @@ interface Attempt {
  * neither table fails the test: a new route cannot come without its entry.
  */
 const NAMES_A_FILE: ReadonlyMap<string, Attempt> = new Map<string, Attempt>([
-  ['createUpload', { on: 'ready', path: () => '/uploads', body: id => ({ policy: 'pictures', filename: 'a.png', contentType: 'image/png', sizeBytes: 1, replaces: id }) }],
+  ['createUpload', { on: 'ready', path: () => '/uploads', body: id => ({ policy: 'few', filename: 'a.png', contentType: 'image/png', sizeBytes: 1, replaces: id }) }],
   ['getUpload', { on: 'pending', path: id => `/uploads/${id}` }],
+  ['signUploadParts', { on: 'parts', path: id => `/uploads/${id}/parts`, body: () => ({ partNumbers: [1] }) }],
   ['completeUpload', { on: 'pending', path: id => `/uploads/${id}/complete`, body: () => ({}) }],
   ['abortUpload', { on: 'pending', path: id => `/uploads/${id}` }],
   ['createDownload', { on: 'ready', path: () => '/downloads', body: id => ({ fileId: id }) }],
   ['redirectToDownload', { on: 'ready', path: id => `/downloads/${id}` }],
+  ['createDeletion', { on: 'ready', path: () => '/deletions', body: id => ({ fileId: id }) }],
   ['getFile', { on: 'ready', path: id => `/files/${id}` }],
   ['updateFile', { on: 'ready', path: id => `/files/${id}`, body: () => ({ filename: 'stolen.png' }) }],
   ['deleteFile', { on: 'ready', path: id => `/files/${id}` }]
 ])
-const NAMES_NONE = new Map([['listFiles', '/files'], ['listPolicies', '/policies']])
+const NAMES_NONE = new Map([['listFiles', '/files'], ['listPolicies', '/policies'], ['getUsage', '/usage'], ['createUploads', '/uploads/batch']])
 const OPEN_TO_ALL = ['getLiveness', 'getReadiness']
 
 type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE'
@@ -46,6 +48,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
   let storeCalls = 0
   const service = await startService(t, s3, {
     engine,
+    policies: POLICIES.replace('quota: { files: 10, bytes: 5000, pending: 5 }', ''),
     env: { JWT_TENANT_CLAIM: 'tenant' },
     adapt: services => ({
       ...services,
@@ -74,9 +77,10 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     const method = methods.get(operationId) as Method
     for (const [name, stranger, status] of strangers) {
       t.test(`T8 T11: ${operationId} as ${name} is ${status}, and nothing happens`, async t => {
-        const begun = (await call('POST', '/uploads', { token: owner, body: { policy: 'pictures', filename: 'a.png', contentType: 'image/png', sizeBytes: picture.length } })).json()
+        const policy = on === 'parts' ? { policy: 'parts', method: 'multipart' } : { policy: 'few' }
+        const begun = (await call('POST', '/uploads', { token: owner, body: { ...policy, filename: 'a.png', contentType: 'image/png', sizeBytes: picture.length } })).json()
         const { id } = begun.file
-        await send(begun.upload, picture)
+        if (on !== 'parts') await send(begun.upload, picture)
         if (on === 'ready') await call('POST', `/uploads/${id}/complete`, { token: owner })
         const before = await row(id)
         storeCalls = 0

@@ -132,6 +132,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/uploads/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask for up to 100 upload URLs
+         * @description The same as 100 calls of POST /uploads, in one. Each upload answers for itself: `data` holds a file with instructions, or a problem, in the order asked.
+         */
+        post: operations["createUploads"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/uploads/{id}": {
         parameters: {
             query?: never;
@@ -151,6 +171,26 @@ export interface paths {
          * @description Ends the upload and deletes what arrived. Safe to repeat. A file that is ready already is deleted by DELETE /files/{id}.
          */
         delete: operations["abortUpload"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{id}/parts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask for the URLs of parts
+         * @description For an upload that goes in parts: URLs for the part numbers asked for, or for the next ones that the store does not have. At most 100 in one call; asking again gives fresh URLs.
+         */
+        post: operations["signUploadParts"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -216,6 +256,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/deletions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask for a URL to delete with
+         * @description Deletes the file here at once, and signs a URL that deletes its object: for clients that have to do so themselves, where the policy allows it. DELETE /files/{id} does both.
+         */
+        post: operations["createDeletion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what one holds, with the limits
+         * @description Files and bytes held and reserved, by policy. An upload reserves its size from its creation on, and gives it back when it is rejected, expires or is aborted.
+         */
+        get: operations["getUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -248,7 +328,7 @@ export interface components {
              * @example FILE_TOO_LARGE
              * @enum {string}
              */
-            code: "INVALID_REQUEST" | "UNAUTHENTICATED" | "SCOPE_MISSING" | "POLICY_FORBIDDEN" | "NOT_FOUND" | "POLICY_NOT_FOUND" | "FILE_NOT_FOUND" | "UPLOAD_NOT_FOUND" | "REQUEST_TIMEOUT" | "FILE_NOT_READY" | "OBJECT_MISSING" | "UPLOAD_ALREADY_COMPLETED" | "UPLOAD_EXPIRED" | "FILE_TOO_LARGE" | "BODY_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "CONTENT_TYPE_NOT_ALLOWED" | "OBJECT_MISMATCH" | "RATE_LIMITED" | "HEADERS_TOO_LARGE" | "INTERNAL_ERROR" | "OBJECT_STORAGE_ERROR" | "NOT_READY" | "AUTH_UNAVAILABLE" | "CLOCK_SKEW";
+            code: "INVALID_REQUEST" | "UNAUTHENTICATED" | "SCOPE_MISSING" | "QUOTA_EXCEEDED" | "POLICY_FORBIDDEN" | "NOT_FOUND" | "POLICY_NOT_FOUND" | "FILE_NOT_FOUND" | "UPLOAD_NOT_FOUND" | "REQUEST_TIMEOUT" | "FILE_NOT_READY" | "OBJECT_MISSING" | "UPLOAD_ALREADY_COMPLETED" | "UPLOAD_EXPIRED" | "FILE_TOO_LARGE" | "BODY_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "CONTENT_TYPE_NOT_ALLOWED" | "OBJECT_MISMATCH" | "IDEMPOTENCY_KEY_REUSED" | "RATE_LIMITED" | "HEADERS_TOO_LARGE" | "INTERNAL_ERROR" | "OBJECT_STORAGE_ERROR" | "NOT_READY" | "AUTH_UNAVAILABLE" | "CLOCK_SKEW";
             /** @description Under this id the request is in the log; also in the header x-request-id. */
             requestId: string;
             /** @description When to try again; also in the header retry-after. */
@@ -271,8 +351,13 @@ export interface components {
             policy: string;
             filename: string;
             contentType: string;
-            /** @description Bytes. */
-            sizeBytes: number;
+            /**
+             * @description How its bytes come, or came.
+             * @enum {string}
+             */
+            method: "PUT" | "POST" | "multipart";
+            /** @description Bytes; left out until a form without a size has arrived. */
+            sizeBytes?: number;
             /**
              * @description Where the file is in its life.
              * @enum {string}
@@ -287,6 +372,10 @@ export interface components {
             etag?: string;
             /** @description The SHA-256 declared at creation, in base64. */
             checksumSha256?: string;
+            /** @description The CRC-32 declared at creation, in base64. */
+            checksumCrc32?: string;
+            /** @description The CRC-32C declared at creation, in base64. */
+            checksumCrc32c?: string;
             /**
              * @description Up to 32 values of your own, kept with the file and never interpreted.
              * @example {
@@ -319,7 +408,7 @@ export interface components {
              */
             readyAt?: string;
         };
-        /** @description How to send the file: one PUT with the bytes as its body. 412 means that they are there already: call complete. */
+        /** @description One PUT with the bytes as its body. 412 means that they are there already: call complete. */
         PutInstructions: {
             /** @enum {string} */
             method: "PUT";
@@ -345,6 +434,68 @@ export interface components {
              */
             expiresAt: string;
         };
+        /** @description One form. 201 means that it arrived. */
+        PostInstructions: {
+            /** @enum {string} */
+            method: "POST";
+            /**
+             * Format: uri
+             * @description Where to send the bytes. It is a secret: whoever has it can use it once.
+             */
+            url: string;
+            /** @description The fields of a multipart/form-data form, in this order; then the file, as `file`. */
+            fields: {
+                [key: string]: string;
+            };
+            /**
+             * Format: date-time
+             * @description Begin to send before this time.
+             * @example 2026-11-25T09:45:00.000Z
+             */
+            expiresAt: string;
+        };
+        /** @description One PUT with a slice of the file as its body. */
+        PartInstructions: {
+            partNumber: number;
+            /**
+             * Format: uri
+             * @description Where to send the bytes. It is a secret: whoever has it can use it once.
+             */
+            url: string;
+            /**
+             * @description Send exactly these headers. Content-Length is bound too, and every client sets it by itself.
+             * @example {
+             *       "content-type": "image/png",
+             *       "if-none-match": "*"
+             *     }
+             */
+            headers: {
+                [key: string]: string;
+            };
+            /** @description The exact length of this part. */
+            sizeBytes: number;
+        };
+        /** @description One PUT per part, in any order and several at a time. Sending a part again replaces it. */
+        MultipartInstructions: {
+            /** @enum {string} */
+            method: "multipart";
+            /** @description The size of every part but the last: part n begins at (n - 1) × partSizeBytes. */
+            partSizeBytes: number;
+            partCount: number;
+            /** @description The first parts that are missing, at most 100: POST /uploads/{id}/parts gives the next ones. */
+            parts: components["schemas"]["PartInstructions"][];
+            /** @description What the store has already; with GET /uploads/{id}. */
+            uploadedParts?: {
+                partNumber: number;
+                sizeBytes: number;
+            }[];
+            /**
+             * Format: date-time
+             * @description Begin to send before this time.
+             * @example 2026-11-25T09:45:00.000Z
+             */
+            expiresAt: string;
+        };
         /** @description What may be uploaded, in the terms that a file picker needs. */
         Policy: {
             /** @example pictures */
@@ -363,7 +514,15 @@ export interface components {
             accept: string;
             minSizeBytes: number;
             maxSizeBytes: number;
-            methods: "PUT"[];
+            methods: ("PUT" | "POST" | "multipart")[];
+            /** @description With the method `auto`, larger files go up in parts. */
+            multipartThresholdBytes: number;
+            /** @description What one owner may hold; a limit that is left out does not exist. GET /usage tells what is held. */
+            quota: {
+                files?: number;
+                bytes?: number;
+                pending?: number;
+            };
             /** @enum {string} */
             visibility: "private" | "authenticated" | "public";
             /** @description Whether `checksumSha256` must be given. */
@@ -946,7 +1105,10 @@ export interface operations {
     createUpload: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Any text of your own, like a UUID: the same key with the same body gives the same upload again, with fresh URLs. Kept for at least 24 hours. */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -969,21 +1131,31 @@ export interface operations {
                      */
                     contentType: string;
                     /**
-                     * @description The exact size of the file in bytes. The upload must have exactly this length.
+                     * @description The exact size of the file in bytes. The upload must have exactly this length. Only the method POST works without it: the form then takes what the policy allows.
                      * @example 48213
                      */
-                    sizeBytes: number;
+                    sizeBytes?: number;
                     /**
-                     * @description The SHA-256 of the file, in base64. The store then refuses other bytes.
+                     * @description A SHA-256 in base64. The store then refuses other bytes.
                      * @example 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=
                      */
                     checksumSha256?: string;
                     /**
-                     * @description How to send the bytes; `auto` lets the service choose.
+                     * @description The CRC-32 of the file, in base64, instead of a SHA-256; also for files that go up in parts.
+                     * @example AAAAAA==
+                     */
+                    checksumCrc32?: string;
+                    /**
+                     * @description The CRC-32C of the file, in base64, instead of a SHA-256; also for files that go up in parts.
+                     * @example AAAAAA==
+                     */
+                    checksumCrc32c?: string;
+                    /**
+                     * @description How to send the bytes: one PUT, a form (POST), or in parts (multipart); `auto` lets the service choose.
                      * @default auto
                      * @enum {string}
                      */
-                    method?: "auto" | "PUT";
+                    method?: "auto" | "PUT" | "POST" | "multipart";
                     /** @description The id of a ready file of the same policy. It keeps its id and its old content until this upload is complete, and has the new content from then on. */
                     replaces?: string;
                     /**
@@ -999,17 +1171,18 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The upload can begin. `Location` is its address. */
+            /** @description The upload can begin. `Location` is its address; `Idempotency-Replayed: true` says that an earlier request has made it. */
             201: {
                 headers: {
                     /** @description The address of the upload. */
                     location?: string;
+                    "idempotency-replayed"?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": {
                         file: components["schemas"]["File"];
-                        upload?: components["schemas"]["PutInstructions"];
+                        upload?: components["schemas"]["PutInstructions"] | components["schemas"]["PostInstructions"] | components["schemas"]["MultipartInstructions"];
                     };
                 };
             };
@@ -1031,7 +1204,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description SCOPE_MISSING: The token lacks a scope. POLICY_FORBIDDEN: The policy does not allow this. */
+            /** @description SCOPE_MISSING: The token lacks a scope. POLICY_FORBIDDEN: The policy does not allow this. QUOTA_EXCEEDED: The quota is used up. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1040,7 +1213,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description POLICY_NOT_FOUND: There is no such policy. FILE_NOT_FOUND: There is no such file. */
+            /** @description UPLOAD_NOT_FOUND: There is no such upload. POLICY_NOT_FOUND: There is no such policy. FILE_NOT_FOUND: There is no such file. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1069,6 +1242,15 @@ export interface operations {
             };
             /** @description UNSUPPORTED_MEDIA_TYPE: The request body must be JSON. CONTENT_TYPE_NOT_ALLOWED: The content type is not allowed. */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description IDEMPOTENCY_KEY_REUSED: The idempotency key belongs to another request. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1114,6 +1296,168 @@ export interface operations {
             };
         };
     };
+    createUploads: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Any text of your own, like a UUID: the same key with the same body gives the same upload again, with fresh URLs. Kept for at least 24 hours. */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    uploads: {
+                        /**
+                         * @description The name of a policy: GET /policies lists those you may use.
+                         * @example pictures
+                         */
+                        policy: string;
+                        /**
+                         * @description The name shown to people. Control and bidirectional characters and folders are taken out; it never becomes a path.
+                         * @example holiday.png
+                         */
+                        filename: string;
+                        /**
+                         * @description The media type, in lower case and without parameters. The upload must be sent with exactly this Content-Type.
+                         * @example image/png
+                         */
+                        contentType: string;
+                        /**
+                         * @description The exact size of the file in bytes. The upload must have exactly this length. Only the method POST works without it: the form then takes what the policy allows.
+                         * @example 48213
+                         */
+                        sizeBytes?: number;
+                        /**
+                         * @description A SHA-256 in base64. The store then refuses other bytes.
+                         * @example 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=
+                         */
+                        checksumSha256?: string;
+                        /**
+                         * @description The CRC-32 of the file, in base64, instead of a SHA-256; also for files that go up in parts.
+                         * @example AAAAAA==
+                         */
+                        checksumCrc32?: string;
+                        /**
+                         * @description The CRC-32C of the file, in base64, instead of a SHA-256; also for files that go up in parts.
+                         * @example AAAAAA==
+                         */
+                        checksumCrc32c?: string;
+                        /**
+                         * @description How to send the bytes: one PUT, a form (POST), or in parts (multipart); `auto` lets the service choose.
+                         * @default auto
+                         * @enum {string}
+                         */
+                        method?: "auto" | "PUT" | "POST" | "multipart";
+                        /** @description The id of a ready file of the same policy. It keeps its id and its old content until this upload is complete, and has the new content from then on. */
+                        replaces?: string;
+                        /**
+                         * @description Up to 32 values of your own, kept with the file and never interpreted.
+                         * @example {
+                         *       "album": "summer"
+                         *     }
+                         */
+                        metadata?: {
+                            [key: string]: string;
+                        };
+                    }[];
+                };
+            };
+        };
+        responses: {
+            /** @description What became of each upload. */
+            200: {
+                headers: {
+                    "idempotency-replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description In the order asked. */
+                        data: {
+                            file?: components["schemas"]["File"];
+                            upload?: components["schemas"]["PutInstructions"] | components["schemas"]["PostInstructions"] | components["schemas"]["MultipartInstructions"];
+                            problem?: components["schemas"]["Problem"];
+                        }[];
+                    };
+                };
+            };
+            /** @description INVALID_REQUEST: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UNAUTHENTICATED: A valid token is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BODY_TOO_LARGE: The request body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UNSUPPORTED_MEDIA_TYPE: The request body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description IDEMPOTENCY_KEY_REUSED: The idempotency key belongs to another request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL_ERROR: Something went wrong here. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getUpload: {
         parameters: {
             query?: never;
@@ -1137,7 +1481,7 @@ export interface operations {
                 content: {
                     "application/json": {
                         file: components["schemas"]["File"];
-                        upload?: components["schemas"]["PutInstructions"];
+                        upload?: components["schemas"]["PutInstructions"] | components["schemas"]["PostInstructions"] | components["schemas"]["MultipartInstructions"];
                     };
                 };
             };
@@ -1293,6 +1637,150 @@ export interface operations {
             };
         };
     };
+    signUploadParts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of a file.
+                 * @example 0b8a4c1e-2f0d-4b7e-9a51-6f2b8f5c1a77
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Which parts; the next missing ones when left out. */
+                    partNumbers?: number[];
+                    /** @description SHA-256 of parts, by part number: bound by their URLs. */
+                    checksumsSha256?: {
+                        [key: string]: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The URLs. `parts` is empty when nothing is missing: call complete. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        parts: components["schemas"]["PartInstructions"][];
+                        /**
+                         * Format: date-time
+                         * @description Begin to send before this time.
+                         * @example 2026-11-25T09:45:00.000Z
+                         */
+                        expiresAt: string;
+                    };
+                };
+            };
+            /** @description INVALID_REQUEST: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UNAUTHENTICATED: A valid token is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UPLOAD_NOT_FOUND: There is no such upload. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UPLOAD_ALREADY_COMPLETED: The upload is already completed. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UPLOAD_EXPIRED: The upload has ended. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BODY_TOO_LARGE: The request body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UNSUPPORTED_MEDIA_TYPE: The request body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL_ERROR: Something went wrong here. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description OBJECT_STORAGE_ERROR: The object storage did not answer as expected. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     completeUpload: {
         parameters: {
             query?: never;
@@ -1308,7 +1796,13 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": {
+                    /** @description What the store answered for the parts, with or without quotes. It need not be sent: it is only compared with what the store says itself. */
+                    parts?: {
+                        partNumber: number;
+                        etag: string;
+                    }[];
+                };
             };
         };
         responses: {
@@ -1698,6 +2192,233 @@ export interface operations {
             };
             /** @description OBJECT_STORAGE_ERROR: The object storage did not answer as expected. */
             502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createDeletion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description The id of a file.
+                     * @example 0b8a4c1e-2f0d-4b7e-9a51-6f2b8f5c1a77
+                     */
+                    fileId: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The file is deleted; the URL deletes its object, as often as it is used. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        deletion: {
+                            /** @enum {string} */
+                            method: "DELETE";
+                            /**
+                             * Format: uri
+                             * @description A secret: whoever has it can delete the object.
+                             */
+                            url: string;
+                            /** @description Send exactly these headers. */
+                            headers: {
+                                [key: string]: string;
+                            };
+                            /** Format: date-time */
+                            expiresAt: string;
+                        };
+                    };
+                };
+            };
+            /** @description INVALID_REQUEST: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UNAUTHENTICATED: A valid token is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description POLICY_FORBIDDEN: The policy does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FILE_NOT_FOUND: There is no such file. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FILE_NOT_READY: The file is not ready. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BODY_TOO_LARGE: The request body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UNSUPPORTED_MEDIA_TYPE: The request body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL_ERROR: Something went wrong here. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description OBJECT_STORAGE_ERROR: The object storage did not answer as expected. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getUsage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The usage. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description One entry per policy. */
+                        data: {
+                            policy: string;
+                            /** @description Files that are ready, and uploads that are not complete. */
+                            files: number;
+                            /** @description Bytes of those files, and bytes reserved for those uploads. */
+                            bytes: number;
+                            /** @description Uploads that are not complete. */
+                            pending: number;
+                            /** @description What the policy allows; a limit that is left out does not exist. */
+                            limits: {
+                                files?: number;
+                                bytes?: number;
+                                pending?: number;
+                            };
+                        }[];
+                    };
+                };
+            };
+            /** @description INVALID_REQUEST: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UNAUTHENTICATED: A valid token is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL_ERROR: Something went wrong here. */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -3,13 +3,14 @@ import t from 'tap'
 import type { ApiError } from '../../src/errors.js'
 import { checkUpload, isContentTypeAllowed, type UploadRequest } from '../../src/policies/check-upload.js'
 import { loadPolicies, parsePolicies, parseSizeBytes, PolicyFileError } from '../../src/policies/load-policies.js'
+import { chooseMethod, choosePartSize } from '../../src/policies/choose-method.js'
 import { findKeyTemplateProblem, renderExtension, renderObjectKey, renderSlug } from '../../src/policies/object-key.js'
-import type { Policy } from '../../src/policies/policy.js'
+import type { Policy, UploadMethod } from '../../src/policies/policy.js'
 import type { User } from '../../src/user.js'
 
 const defaults = { uploadUrlTtlSeconds: 900, downloadUrlTtlSeconds: 600 }
 const yaml = (body: string) => `policies:\n  p:\n    contentTypes: [image/png]\n    maxSize: 10\n    key: "{fileId}"\n${body.split('\n').map(line => `    ${line}\n`).join('')}`
-const policy = (body = '') => parsePolicies(yaml(body), 'p.yaml', defaults).get('p') as Policy
+const policy = (body = '') => parsePolicies(yaml(body), 'p.yaml', defaults).policies.get('p') as Policy
 
 t.test('content types', async t => {
   const table: ReadonlyArray<[name: string, allowed: string[], contentType: string, expected: boolean]> = [
@@ -46,8 +47,11 @@ t.test('checkUpload', async t => {
     ['accepts the least', policy('minSize: 10'), { sizeBytes: 10 }, null],
     ['accepts an empty file by default', policy(), { sizeBytes: 0 }, null],
     ['accepts no other type', policy(), { contentType: 'text/html' }, 'CONTENT_TYPE_NOT_ALLOWED'],
-    ['asks for a checksum where it is required', policy('verify: { checksum: required }'), {}, 'INVALID_REQUEST'],
-    ['accepts a checksum where it is required', policy('verify: { checksum: required }'), { checksumSha256: 'x' }, null],
+    ['asks for a checksum where it is required', policy('methods: [PUT]\nverify: { checksum: required }'), {}, 'INVALID_REQUEST'],
+    ['accepts a checksum where it is required', policy('methods: [PUT]\nverify: { checksum: required }'), { checksumSha256: 'x' }, null],
+    ['accepts one checksum, not two', policy(), { checksumSha256: 'x', checksumCrc32: 'y' }, 'INVALID_REQUEST'],
+    ['accepts no method that is not listed', policy('methods: [PUT]'), { method: 'POST' }, 'POLICY_FORBIDDEN'],
+    ['accepts no SHA-256 for parts', policy(), { method: 'multipart', checksumSha256: 'x' }, 'INVALID_REQUEST'],
     ['asks for a scope', policy('require: { scopes: [a, b] }'), {}, 'SCOPE_MISSING'],
     ['accepts the scope', policy('require: { scopes: [a] }'), {}, null],
     ['asks for a claim', policy('require: { claims: { plan: free } }'), {}, 'POLICY_FORBIDDEN'],
@@ -63,6 +67,45 @@ t.test('checkUpload', async t => {
       else t.throws(check, { name: 'ApiError', code } as Partial<ApiError> as ApiError)
     })
   }
+})
+
+t.test('methods', async t => {
+  const all = policy('methods: [PUT, POST, multipart]\nmultipart: { threshold: 5 }')
+  const big = parsePolicies(yaml('methods: [PUT, multipart]').replace('maxSize: 10', 'maxSize: 5TiB'), 'p.yaml', defaults).policies.get('p') as Policy
+  const table: ReadonlyArray<[name: string, policy: Policy, wanted: UploadMethod | 'auto', sizeBytes: number | null, expected: string]> = [
+    ['auto, at the threshold', all, 'auto', 5, 'PUT'],
+    ['auto, above the threshold', all, 'auto', 6, 'multipart'],
+    ['auto, without PUT', policy('methods: [POST, multipart]'), 'auto', 5, 'POST'],
+    ['auto, only parts', policy('methods: [multipart]'), 'auto', 5, 'multipart'],
+    ['auto, an empty file', all, 'auto', 0, 'PUT'],
+    ['auto, no size', all, 'auto', null, 'POST'],
+    ['auto, over 5 GiB', big, 'auto', 5 * 1024 ** 3 + 1, 'multipart'],
+    ['by name', all, 'multipart', 1, 'multipart'],
+    ['PUT over 5 GiB', big, 'PUT', 5 * 1024 ** 3 + 1, 'INVALID_REQUEST'],
+    ['parts of an empty file', all, 'multipart', 0, 'INVALID_REQUEST'],
+    ['an empty file where there are only parts', policy('methods: [multipart]'), 'auto', 0, 'INVALID_REQUEST'],
+    ['PUT without a size', all, 'PUT', null, 'INVALID_REQUEST'],
+    ['no size without forms', policy('methods: [PUT]'), 'auto', null, 'INVALID_REQUEST'],
+    ['a method that is not listed', policy('methods: [PUT]'), 'multipart', 5, 'POLICY_FORBIDDEN']
+  ]
+  for (const [name, policy, wanted, sizeBytes, expected] of table) {
+    t.test(name, async t => {
+      const choose = () => chooseMethod(policy, wanted, sizeBytes)
+      if (/_/.test(expected)) t.throws(choose, { code: expected } as Partial<ApiError> as ApiError)
+      else t.equal(choose(), expected)
+    })
+  }
+  t.equal(choosePartSize(all, 100), 16 * 1024 ** 2)
+  for (const size of [1, 160_000 * 1024 ** 2, 160_000 * 1024 ** 2 + 1, 5 * 1024 ** 4]) {
+    const part = choosePartSize(big, size)
+    t.ok(part >= 5 * 1024 ** 2 && part <= 5 * 1024 ** 3 && Math.ceil(size / part) <= 10_000, `${size}: ${part}`)
+  }
+})
+
+t.test('buckets', async t => {
+  const text = `buckets:\n  archive: { bucket: my-archive, region: eu-central-1, profile: archive }\n${yaml('bucket: archive')}`
+  t.match(parsePolicies(text, 'p.yaml', defaults), { buckets: new Map([['archive', { bucket: 'my-archive', region: 'eu-central-1', profile: 'archive' }]]) })
+  t.throws(() => parsePolicies(text.replace('region', 'regoin'), 'p.yaml', defaults), /p.yaml: .*archive.*"regoin" is not known/)
 })
 
 t.test('sizes', async t => {
@@ -118,23 +161,29 @@ t.test('slugs and extensions', async t => {
 
 t.test('policy files', async t => {
   t.test('the example works', async t => {
-    const policies = loadPolicies('policies.example.yaml', defaults)
-    t.strictSame([...policies.keys()], ['pictures', 'avatars', 'documents'])
-    t.match(policies.get('pictures'), { maxSizeBytes: 10_485_760, visibility: 'private', methods: ['PUT'], uploadUrlTtlSeconds: 900, verifyContentType: true })
+    const { policies } = loadPolicies('policies.example.yaml', defaults)
+    t.strictSame([...policies.keys()], ['pictures', 'avatars', 'documents', 'videos'])
+    t.match(policies.get('pictures'), { maxSizeBytes: 10_485_760, visibility: 'private', methods: ['PUT', 'POST', 'multipart'], quota: { files: 1000, bytes: 5_368_709_120, pending: 100 }, uploadUrlTtlSeconds: 900, verifyContentType: true })
     t.match(policies.get('documents'), { uploadUrlTtlSeconds: 600, requiredScopes: ['documents:write'] })
   })
 
   t.test('defaults are the strict ones', async t => {
-    t.match(policy(), { visibility: 'private', disposition: 'attachment', verifyContentType: true, checksumRequired: false, minSizeBytes: 0, downloadUrlTtlSeconds: 600 })
+    t.match(policy(), { visibility: 'private', disposition: 'attachment', verifyContentType: true, checksumRequired: false, minSizeBytes: 0, downloadUrlTtlSeconds: 600, methods: ['PUT', 'multipart'], quota: {}, presignedDelete: false, bucket: null })
   })
 
   const bad: ReadonlyArray<[name: string, text: string, problem: RegExp]> = [
     ['an unknown field', yaml('maxSizee: 1'), /^p.yaml: policy p: "maxSizee" is not known/],
-    ['a field that would promise what is not there', yaml('quota: { files: 1 }'), /^p.yaml: policy p: "quota" is not known/],
+    ['a quota of none', yaml('quota: { files: 0 }'), /^p.yaml: policy p, quota.files: must be >= 1/],
+    ['an unknown method', yaml('methods: [PATCH]'), /^p.yaml: policy p, methods.0: /],
+    ['a part size that S3 does not take', yaml('multipart: { partSize: 4MiB }'), /^p.yaml: policy p, multipart.partSize: S3 takes parts of 5MiB/],
+    ['a bucket that is not listed', yaml('bucket: archive'), /^p.yaml: policy p, bucket: there is no bucket "archive"/],
+    ['a SHA-256 of parts', yaml('methods: [multipart]\nverify: { checksum: required }'), /^p.yaml: policy p, verify.checksum: S3 has no SHA-256/],
+    ['a key among what is not checked yet', yaml('').replace('"{fileId}"', '"staging/{fileId}"'), /^p.yaml: policy p, key: keys below staging/],
     ['an unknown field inside', yaml('verify: { type: true }'), /^p.yaml: policy p, verify: "type" is not known/],
     ['a size that is none', yaml('minSize: ten'), /^p.yaml: policy p, minSize: /],
     ['a least above the most', yaml('minSize: 11'), /^p.yaml: policy p, minSize: it is above maxSize/],
-    ['more than one PUT can carry', yaml('').replace('maxSize: 10', 'maxSize: 5.1GiB'), /^p.yaml: policy p, maxSize: a single PUT takes at most 5GiB/],
+    ['more than one PUT can carry', yaml('methods: [PUT, POST]').replace('maxSize: 10', 'maxSize: 5.1GiB'), /^p.yaml: policy p, maxSize: S3 takes at most 5GiB by PUT, POST/],
+    ['more than parts can carry', yaml('').replace('maxSize: 10', 'maxSize: 5.1TiB'), /^p.yaml: policy p, maxSize: S3 takes at most 5120GiB/],
     ['a key without a file id', yaml('').replace('"{fileId}"', '"{owner}"'), /^p.yaml: policy p, key: it must contain \{fileId\}/],
     ['a URL life of over an hour', yaml('uploadUrlTtlSeconds: 3601'), /^p.yaml: policy p, uploadUrlTtlSeconds: must be <= 3600/],
     ['a content type in capitals', yaml('').replace('image/png', 'IMAGE/PNG'), /^p.yaml: policy p, contentTypes.0: must match pattern/],

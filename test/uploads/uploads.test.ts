@@ -240,8 +240,8 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     await problem(t, await call('POST', '/uploads', { token: admitted, body: report }), 400, 'INVALID_REQUEST')
     t.equal((await call('POST', '/uploads', { token: admitted, body: { ...report, checksumSha256: sha256Base64(picture) } })).statusCode, 201)
     const names = async (as: string) => (await call('GET', '/policies', { token: as })).json().data.map((policy: { name: string }) => policy.name)
-    t.strictSame(await names(ada), ['pictures', 'notes', 'posters'])
-    t.strictSame(await names(admitted), ['pictures', 'notes', 'posters', 'reports'])
+    t.strictSame(await names(ada), ['pictures', 'notes', 'posters', 'forms', 'parts', 'few'])
+    t.strictSame(await names(admitted), ['pictures', 'notes', 'posters', 'reports', 'forms', 'parts', 'few'])
   })
 
   t.test('F9: of two completes at once one verifies, and the other waits or gets its result', async t => {

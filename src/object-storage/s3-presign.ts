@@ -1,0 +1,130 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
+import { ApiError } from '../errors.js'
+import type { Checksum, ObjectLocation, ObjectStorage } from './object-storage.js'
+import { presignUrl, signPostPolicy, type RequestToSign, type SigningKey } from './sigv4.js'
+
+export interface PresignOptions {
+  /** Says where buckets are, for clients, and with which credentials to sign. */
+  readonly client: S3Client
+  /** Bind a SHA-256 by the hash of the payload, for stores that do not keep the checksums of AWS. */
+  readonly bindsPayload: boolean
+}
+
+type Presign = Pick<ObjectStorage, 'presignPut' | 'presignPost' | 'presignParts' | 'presignGet' | 'presignDelete'>
+
+/** A browser sets these two by itself and forbids a page to. */
+const SET_BY_CLIENTS = new Set(['content-length', 'host'])
+/** How many parts are signed in one turn of the event loop: well under a millisecond. */
+const PARTS_PER_TURN = 50
+
+/** The half of the port that signs. Only reading the credentials may take time. */
+export function createPresign ({ client, bindsPayload }: PresignOptions): Presign {
+  const bucketUrls = new Map<string, Promise<URL>>()
+
+  /** The SDK's rules for endpoints, asked once per bucket. */
+  function bucketUrl (bucket: string): Promise<URL> {
+    let found = bucketUrls.get(bucket)
+    if (!found) {
+      found = getSignedUrl(client, new GetObjectCommand({ Bucket: bucket, Key: 'k' })).then(text => {
+        const url = new URL(text)
+        return new URL(url.pathname.slice(0, -1), url.origin)
+      })
+      bucketUrls.set(bucket, found)
+      found.catch(() => bucketUrls.delete(bucket))
+    }
+    return found
+  }
+
+  /** Whose signature it is, and until when: never longer than the credentials live. */
+  async function prepare (bucket: string, { signedAt, expiresInSeconds }: { signedAt: Date, expiresInSeconds: number }) {
+    try {
+      const [credentials, region, url] = await Promise.all([client.config.credentials(), client.config.region(), bucketUrl(bucket)])
+      const begin = new Date(Math.floor(signedAt.getTime() / 1000) * 1000)
+      const left = credentials.expiration ? Math.floor((credentials.expiration.getTime() - begin.getTime()) / 1000) : Infinity
+      if (left < 1) throw new Error('The credentials have expired')
+      const seconds = Math.min(expiresInSeconds, left)
+      const key: SigningKey = { ...credentials, region }
+      return { key, bucketUrl: url, signedAt: begin, expiresInSeconds: seconds, expiresAt: new Date(begin.getTime() + seconds * 1000) }
+    } catch (cause) {
+      throw new ApiError('OBJECT_STORAGE_ERROR', 'No URL could be signed. Try again in a moment.', { cause, retryAfterSeconds: 5 })
+    }
+  }
+
+  async function presign <Method extends RequestToSign['method']> (location: ObjectLocation, method: Method, signing: { signedAt: Date, expiresInSeconds: number }, query: RequestToSign['query'], headers: Readonly<Record<string, string>> = {}) {
+    const { key, expiresAt, ...rest } = await prepare(location.bucket, signing)
+    const url = presignUrl(key, { method, key: location.key, query, headers, ...rest })
+    return { method, url, headers: headersToSend(headers), expiresAt }
+  }
+
+  return {
+    async presignPut ({ contentType, sizeBytes, checksum, ...put }) {
+      return await presign(put, 'PUT', put, [['x-id', 'PutObject']], {
+        'content-length': String(sizeBytes),
+        'content-type': contentType,
+        'if-none-match': '*',
+        ...checksumHeaders(checksum, bindsPayload)
+      })
+    },
+
+    async presignPost ({ bucket, key: objectKey, contentType, minSizeBytes, maxSizeBytes, checksum, ...signing }) {
+      const { key, bucketUrl, signedAt, expiresAt } = await prepare(bucket, signing)
+      const fields = signPostPolicy(key, {
+        bucket,
+        objectKey,
+        fields: {
+          'content-type': contentType,
+          success_action_status: '201',
+          ...(checksum && { 'x-amz-checksum-algorithm': checksum.algorithm, [checksumHeader(checksum)]: checksum.value })
+        },
+        lengthRange: [minSizeBytes, maxSizeBytes],
+        signedAt,
+        expiresAt
+      })
+      return { method: 'POST', url: bucketUrl.href, fields, expiresAt }
+    },
+
+    async presignParts ({ bucket, key: objectKey, multipartUploadId, parts, ...signing }) {
+      const { key, expiresAt, ...rest } = await prepare(bucket, signing)
+      const presigned = []
+      for (const [index, { partNumber, sizeBytes, checksum }] of parts.entries()) {
+        if (index > 0 && index % PARTS_PER_TURN === 0) await nextTurn()
+        const headers = { 'content-length': String(sizeBytes), ...checksumHeaders(checksum, bindsPayload) }
+        const url = presignUrl(key, { method: 'PUT', key: objectKey, query: [['partNumber', String(partNumber)], ['uploadId', multipartUploadId], ['x-id', 'UploadPart']], headers, ...rest })
+        presigned.push({ partNumber, url, headers: headersToSend(headers), sizeBytes })
+      }
+      return { parts: presigned, expiresAt }
+    },
+
+    async presignGet ({ method, contentType, contentDisposition, ...get }) {
+      return await presign(get, method, get, [
+        ['response-content-type', contentType],
+        ['response-content-disposition', contentDisposition],
+        ['response-cache-control', `private, max-age=${get.expiresInSeconds}`],
+        ...(method === 'GET' ? [['x-id', 'GetObject']] as const : [])
+      ])
+    },
+
+    async presignDelete (location) {
+      return await presign(location, 'DELETE', location, [['x-id', 'DeleteObject']])
+    }
+  }
+}
+
+/** What the signature names is what the client must send, except for what every client sends by itself. */
+function headersToSend (signed: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(signed).filter(([name]) => !SET_BY_CLIENTS.has(name)))
+}
+
+function checksumHeader ({ algorithm }: Checksum): string {
+  return `x-amz-checksum-${algorithm.toLowerCase()}`
+}
+
+function checksumHeaders (checksum: Checksum | null, bindsPayload: boolean): Record<string, string> {
+  if (checksum === null) return {}
+  return {
+    [checksumHeader(checksum)]: checksum.value,
+    ...(bindsPayload && checksum.algorithm === 'SHA256' && { 'x-amz-content-sha256': Buffer.from(checksum.value, 'base64').toString('hex') })
+  }
+}

@@ -1,0 +1,118 @@
+import { createHash } from 'node:crypto'
+import { ApiError } from '../errors.js'
+import type { File, LivingFile, PendingFile } from '../files/file.js'
+import type { NewFile } from '../files/file-row.js'
+import type { Inserted } from '../files/files-repository.js'
+import { purgeObject } from '../files/purge-object.js'
+import type { Services } from '../services.js'
+import type { User } from '../user.js'
+import { beginMultipart } from './begin-multipart.js'
+import { getUploadedFile } from './find-upload.js'
+import { prepareUpload } from './prepare-upload.js'
+import type { CreateUploadBody } from './schemas.js'
+import { signInstructions, uploadUrlTtlSeconds, urlDeadline } from './upload-instructions.js'
+
+export interface CreatedUpload {
+  readonly file: LivingFile
+  /** Left out once nothing is left to send. */
+  readonly upload?: Awaited<ReturnType<typeof signInstructions>>
+  /** Whether an earlier request with the same idempotency key has made it. */
+  readonly isReplayed: boolean
+}
+
+/**
+ * Creates uploads in one transaction, each answering for itself. No URL leaves without its committed row. With
+ * an idempotency key, what an earlier request has made is found again, with fresh URLs; rights and policy are
+ * checked anew.
+ * @param space keeps the keys of single requests and of batches apart
+ * @throws {ApiError} IDEMPOTENCY_KEY_REUSED: this key came with another request
+ */
+export async function createUploads (services: Services, user: User, bodies: readonly CreateUploadBody[], idempotencyKey: string | undefined, space: 'single' | 'batch'): Promise<Array<CreatedUpload | ApiError>> {
+  const hash = idempotencyKey === undefined ? '' : fingerprint(bodies)
+  const keys = bodies.map((_, index) => `${space}/${index}/${idempotencyKey}`)
+  const prepared = await settle(bodies, async (body, index) => await prepareUpload(services, user, body, idempotencyKey === undefined ? null : { key: keys[index] as string, hash }))
+  const earlier = idempotencyKey === undefined ? new Map() : await findEarlier(services, user, prepared, keys, hash)
+
+  const fresh = prepared.filter((item): item is Exclude<typeof item, ApiError> => !(item instanceof ApiError) && !earlier.has(item.file.idempotency?.key ?? ''))
+  const inserted = new Map<NewFile, Inserted>()
+  if (fresh.length > 0) {
+    const outcomes = await services.files.insertPending(fresh)
+    for (const [index, item] of fresh.entries()) inserted.set(item.file, outcomes[index] as Inserted)
+  }
+  // A request with the same key was faster by a moment: it has made the row, or filled the quota.
+  const isRaced = idempotencyKey !== undefined && [...inserted.values()].some(({ outcome }) => outcome !== 'inserted')
+  const raced = isRaced ? await findEarlier(services, user, prepared, keys, hash) : new Map<string, File>()
+
+  return await settle(prepared, async item => {
+    if (item instanceof ApiError) throw item
+    const key = item.file.idempotency?.key ?? ''
+    const known = earlier.get(key) ?? raced.get(key)
+    const result = inserted.get(item.file)
+    if (result?.outcome === 'inserted') return { ...await begin(services, result.file, item.file.createdAt), isReplayed: false }
+    if (known) return { ...await replay(services, user, known), isReplayed: true }
+    throw quotaExceeded(item.file.policy, result)
+  })
+}
+
+/** Signs for a new row. When its multipart upload cannot be begun, the row ends and its quota is given back. */
+async function begin (services: Services, file: PendingFile, signedAt: Date) {
+  if (file.method !== 'multipart') return { file, upload: await signInstructions(services, file, signedAt) }
+  try {
+    const begun = await beginMultipart(services, file, null)
+    return begun ? { file: begun, upload: await signInstructions(services, begun, signedAt) } : { file }
+  } catch (error) {
+    const expired = await services.files.markExpired(file.id, file, services.now())
+    if (expired) await purgeObject(services, expired)
+    throw error
+  }
+}
+
+/** What the row is now, with fresh URLs while its bytes are awaited. */
+async function replay (services: Services, user: User, earlier: File) {
+  const file = await getUploadedFile(services, user, earlier.id)
+  if (file.status !== 'pending') return { file }
+  const now = services.now()
+  const raised = await services.files.raiseUrlDeadline(file.id, urlDeadline(now, uploadUrlTtlSeconds(services, file.policy)), now)
+  if (!raised) return { file: await getUploadedFile(services, user, earlier.id) }
+  const begun = raised.method === 'multipart' && raised.multipartUploadId === null ? await beginMultipart(services, raised, null) : raised
+  return begun ? { file: begun, upload: await signInstructions(services, begun, now) } : { file: await getUploadedFile(services, user, earlier.id) }
+}
+
+async function findEarlier (services: Services, user: User, prepared: ReadonlyArray<{ file: NewFile } | ApiError>, keys: readonly string[], hash: string): Promise<Map<string, File>> {
+  // An administrator who replaces another owner's file acts in that owner's name.
+  const owners = new Set([user.owner, ...prepared.flatMap(item => item instanceof ApiError ? [] : [item.file.owner])])
+  const found = new Map<string, File>()
+  for (const owner of owners) {
+    for (const [key, earlier] of await services.files.findByIdempotencyKeys(user.tenant, owner, keys)) {
+      if (earlier.hash !== hash) throw new ApiError('IDEMPOTENCY_KEY_REUSED', 'This Idempotency-Key came with another request before. Use a new one for a new request.')
+      found.set(key, earlier.file)
+    }
+  }
+  return found
+}
+
+function quotaExceeded (policy: string, result: Inserted | undefined): ApiError {
+  const held = { files: 'files', bytes: 'bytes', pending: 'uploads that are not complete' }[result?.outcome === 'exceeded' ? result.limit : 'files']
+  return new ApiError('QUOTA_EXCEEDED', `The quota of the policy "${policy}" for ${held} is used up. GET /usage tells what is held.`)
+}
+
+/** One after the other, each failing alone. */
+async function settle<Item, Result> (items: readonly Item[], run: (item: Item, index: number) => Promise<Result>): Promise<Array<Result | ApiError>> {
+  const results: Array<Result | ApiError> = []
+  for (const [index, item] of items.entries()) {
+    results.push(await run(item, index).catch((error: unknown) => {
+      if (error instanceof ApiError) return error
+      throw error
+    }))
+  }
+  return results
+}
+
+/** The same for the same request, in whatever order its fields came. */
+function fingerprint (bodies: readonly CreateUploadBody[]): string {
+  return createHash('sha256').update(JSON.stringify(bodies, (_, value: unknown) => isRecord(value) ? Object.fromEntries(Object.entries(value).sort(([left], [right]) => left < right ? -1 : 1)) : value)).digest('base64')
+}
+
+function isRecord (value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

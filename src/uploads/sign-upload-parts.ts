@@ -1,0 +1,33 @@
+import { ApiError } from '../errors.js'
+import type { Services } from '../services.js'
+import type { User } from '../user.js'
+import { getUploadedFile } from './find-upload.js'
+import { withStoredParts } from './get-upload.js'
+import type { SignPartsBody } from './schemas.js'
+import { signParts, uploadUrlTtlSeconds, urlDeadline } from './upload-instructions.js'
+import { checkPartNumbers, findMissingParts, getPartSize, isParted } from './upload-parts.js'
+
+/**
+ * URLs for the parts asked for, or for the next ones that S3 does not have.
+ * @throws {ApiError} UPLOAD_NOT_FOUND, UPLOAD_ALREADY_COMPLETED, UPLOAD_EXPIRED, INVALID_REQUEST
+ */
+export async function signUploadParts (services: Services, user: User, id: string, { partNumbers, checksumsSha256 }: SignPartsBody) {
+  const file = await getUploadedFile(services, user, id)
+  if (file.status === 'ready') throw new ApiError('UPLOAD_ALREADY_COMPLETED', 'The file is ready: there is nothing left to send.')
+  if (file.status === 'rejected' || file.status === 'expired') throw new ApiError('UPLOAD_EXPIRED', 'This upload has ended. Create a new one.')
+  if (!isParted(file)) throw new ApiError('INVALID_REQUEST', `This upload goes by ${file.method}, not in parts.`)
+  if (partNumbers) checkPartNumbers(file, partNumbers)
+  if (file.status === 'verifying') throw new ApiError('UPLOAD_ALREADY_COMPLETED', 'The upload is being completed.', { retryAfterSeconds: 2 })
+
+  const now = services.now()
+  const raised = await services.files.raiseUrlDeadline(file.id, urlDeadline(now, uploadUrlTtlSeconds(services, file.policy)), now)
+  if (!raised || !isParted(raised)) return await signUploadParts(services, user, id, { ...(partNumbers && { partNumbers }) })
+  const checksums = new Map(Object.entries(checksumsSha256 ?? {}).map(([partNumber, value]) => [Number(partNumber), value]))
+  if (partNumbers && raised.multipartUploadId !== null) return await signParts(services, raised, partNumbers, now, checksums)
+  const current = await withStoredParts(services, raised)
+  if (!current || !isParted(current.file)) return await signUploadParts(services, user, id, { ...(partNumbers && { partNumbers }) })
+  const { file: begun, parts } = current
+  const stored = new Map(parts?.map(part => [part.partNumber, part.sizeBytes]))
+  const wanted = partNumbers ?? findMissingParts(begun, partNumber => stored.get(partNumber) === getPartSize(begun, partNumber))
+  return await signParts(services, begun, wanted, now, checksums)
+}
