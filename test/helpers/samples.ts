@@ -21,6 +21,13 @@ export function sha256Base64 (bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('base64')
 }
 
+/** As S3 writes it: four bytes, most significant first, in base64. */
+export function crc32Base64 (bytes: Buffer): string {
+  const value = Buffer.alloc(4)
+  value.writeUInt32BE(crc32(bytes))
+  return value.toString('base64')
+}
+
 function chunk (type: string, data: Buffer): Buffer {
   const body = Buffer.concat([Buffer.from(type), data])
   const length = Buffer.alloc(4)
