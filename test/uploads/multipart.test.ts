@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { ApiError } from '../../src/errors.js'
 import type { ObjectStorage } from '../../src/object-storage/object-storage.js'
 import { crc32Base64 } from '../helpers/samples.js'
-import { s3Code, send, type Presigned } from '../helpers/send.js'
+import { isRefused, s3Code, send, type Presigned } from '../helpers/send.js'
 import { ENGINES, startService, type Engine, type TestService } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
 
@@ -83,7 +83,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
       const sent = await put(upload.parts[2]!, content)
       t.equal(sent.status, 403, `${name}: ${s3Code(sent)}`)
     }
-    t.equal((await put(upload.parts[2]!, slice(upload.parts[2]!), { 'content-length': undefined, 'transfer-encoding': 'chunked' })).status >= 400, true)
+    t.ok(isRefused(await put(upload.parts[2]!, slice(upload.parts[2]!), { 'content-length': undefined, 'transfer-encoding': 'chunked' })))
   })
 
   t.test('a part URL is for its part alone', async t => {
@@ -91,7 +91,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     const [first, second] = upload.parts as [Part, Part]
     const swapped = new URL(first.url)
     swapped.searchParams.set('partNumber', '2')
-    t.equal((await put({ ...first, url: swapped.href })).status, 403)
+    t.ok(isRefused(await put({ ...first, url: swapped.href })))
     const finish = new URL(second.url)
     finish.searchParams.delete('partNumber')
     t.equal((await send({ method: 'POST', url: finish.href, headers: {} }, Buffer.from('<CompleteMultipartUpload/>'))).status, 403, 'a client cannot finish by itself')
@@ -188,13 +188,13 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     for (const part of upload.parts) await put(part)
     await complete(file.id)
     const other = Buffer.alloc(bytes.length, 'evil')
-    for (const part of upload.parts) t.ok((await put(part, slice(part, other))).status >= 400)
+    for (const part of upload.parts) t.ok(isRefused(await put(part, slice(part, other))))
     t.equal(digest(await download(file.id)), digest(bytes))
 
     const aborted = await create()
     await put(aborted.upload.parts[0]!)
     t.equal((await call('DELETE', `/uploads/${aborted.file.id}`, { token: ada })).statusCode, 204)
-    t.ok((await put(aborted.upload.parts[1]!)).status >= 400)
+    t.ok(isRefused(await put(aborted.upload.parts[1]!)))
     t.equal(await openUploads(aborted.file.key), 0)
     t.match((await call('POST', `/uploads/${aborted.file.id}/parts`, { token: ada, body: {} })).json(), { status: 410, code: 'UPLOAD_EXPIRED' })
   })
@@ -253,7 +253,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
   t.test('an upload that the store has forgotten is begun anew', async t => {
     const { file, upload } = await create()
     await services.objectStorage.abortMultipartUpload({ bucket, key: file.key }, await multipartId(file.id))
-    t.ok((await put(upload.parts[0]!)).status >= 400)
+    t.ok(isRefused(await put(upload.parts[0]!)))
     const later = await read(file.id)
     t.strictSame(later.upload.uploadedParts, [])
     for (const part of later.upload.parts) t.equal((await put(part)).status, 200)
@@ -275,7 +275,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     const sha = createHash('sha256').update(slice({ partNumber: 1, sizeBytes: PART })).digest('base64')
     const { parts } = (await call('POST', `/uploads/${file.id}/parts`, { token: ada, body: { partNumbers: [1], checksumsSha256: { 1: sha } } })).json()
     t.match(parts[0].headers, { 'x-amz-checksum-sha256': sha })
-    t.equal((await put(parts[0], slice(parts[0]), { 'x-amz-checksum-sha256': undefined })).status, 403)
+    t.ok(isRefused(await put(parts[0], slice(parts[0]), { 'x-amz-checksum-sha256': undefined })))
     t.equal((await put(parts[0])).status, 200)
     const { parts: rest } = (await call('POST', `/uploads/${file.id}/parts`, { token: ada, body: {} })).json()
     for (const part of rest) await put(part)
