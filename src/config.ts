@@ -48,6 +48,7 @@ export const Environment = Type.Object({
   TRUST_PROXY: Type.Optional(text('The addresses or CIDR ranges of the proxies in front, with commas between. None when unset.')),
   UPLOAD_URL_TTL_SECONDS: seconds('How long an upload URL lives, unless its policy says otherwise.', 900, 60, MAX_URL_TTL_SECONDS),
   DOWNLOAD_URL_TTL_SECONDS: seconds('How long a download URL lives, unless its policy says otherwise.', 900, 60, MAX_URL_TTL_SECONDS),
+  COMPLETE_WAIT_SECONDS: seconds('How long `complete` may keep a client waiting before it answers 202 and goes on by itself.', 20, 0, 60),
   RATE_LIMIT_ADDRESS_PER_MINUTE: Type.Integer({ description: 'Requests a minute from one address before the token is looked at; 0 is no limit.', default: 1200, minimum: 0 }),
   RATE_LIMIT_USER_PER_MINUTE: Type.Integer({ description: 'Requests a minute by one user; 0 is no limit.', default: 600, minimum: 0 }),
   DOCS_UI: flag('Show the API under /docs.', false),
@@ -75,6 +76,7 @@ export interface Config {
   readonly trustProxy: readonly string[]
   readonly uploadUrlTtlSeconds: number
   readonly downloadUrlTtlSeconds: number
+  readonly completeWaitSeconds: number
   readonly rateLimits: { readonly addressPerMinute: number, readonly userPerMinute: number }
   readonly docsUi: boolean
   readonly logLevel: string
@@ -133,6 +135,7 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     trustProxy: list(environment.TRUST_PROXY).map(range => checkAddressRange(range, problems)),
     uploadUrlTtlSeconds: environment.UPLOAD_URL_TTL_SECONDS,
     downloadUrlTtlSeconds: environment.DOWNLOAD_URL_TTL_SECONDS,
+    completeWaitSeconds: environment.COMPLETE_WAIT_SECONDS,
     rateLimits: { addressPerMinute: environment.RATE_LIMIT_ADDRESS_PER_MINUTE, userPerMinute: environment.RATE_LIMIT_USER_PER_MINUTE },
     docsUi: environment.DOCS_UI,
     logLevel: environment.LOG_LEVEL,

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import { pino, type Logger } from 'pino'
 import type { Config } from './config.js'
@@ -63,8 +64,11 @@ export async function createServices (config: Config, log: Logger = createLog(co
   }
 }
 
+const BACKGROUND_TIMEOUT_MS = 5_000
+
 export async function closeServices (services: Services): Promise<void> {
-  await Promise.allSettled(services.background)
+  // What takes longer than this is taken up by another process once its lease has run out.
+  await Promise.race([Promise.allSettled(services.background), delay(BACKGROUND_TIMEOUT_MS, undefined, { ref: false })])
   services.objectStorage.close()
   await services.database.destroy()
 }

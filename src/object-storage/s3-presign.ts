@@ -18,6 +18,8 @@ type Presign = Pick<ObjectStorage, 'presignPut' | 'presignPost' | 'presignParts'
 const SET_BY_CLIENTS = new Set(['content-length', 'host'])
 /** How many parts are signed in one turn of the event loop: well under a millisecond. */
 const PARTS_PER_TURN = 50
+/** A URL that lives shorter than this is of no use to a client. */
+const MIN_LIFE_SECONDS = 60
 
 /** The half of the port that signs. Only reading the credentials may take time. */
 export function createPresign ({ client, bindsPayload }: PresignOptions): Presign {
@@ -43,11 +45,13 @@ export function createPresign ({ client, bindsPayload }: PresignOptions): Presig
       const [credentials, region, url] = await Promise.all([client.config.credentials(), client.config.region(), bucketUrl(bucket)])
       const begin = new Date(Math.floor(signedAt.getTime() / 1000) * 1000)
       const left = credentials.expiration ? Math.floor((credentials.expiration.getTime() - begin.getTime()) / 1000) : Infinity
-      if (left < 1) throw new Error('The credentials have expired')
+      // The provider has renewed them by now if it can: it does so minutes before their end.
+      if (left < MIN_LIFE_SECONDS) throw new ApiError('NOT_READY', 'The credentials of this service are about to expire. Try again in a moment.', { retryAfterSeconds: 5 })
       const seconds = Math.min(expiresInSeconds, left)
       const key: SigningKey = { ...credentials, region }
       return { key, bucketUrl: url, signedAt: begin, expiresInSeconds: seconds, expiresAt: new Date(begin.getTime() + seconds * 1000) }
     } catch (cause) {
+      if (cause instanceof ApiError) throw cause
       throw new ApiError('OBJECT_STORAGE_ERROR', 'No URL could be signed. Try again in a moment.', { cause, retryAfterSeconds: 5 })
     }
   }

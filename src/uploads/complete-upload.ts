@@ -11,8 +11,6 @@ import { verifyObject, type Verdict } from './verify-object.js'
 /** How long a verification may go without renewing its lease. */
 const LEASE_MS = 60_000
 const RENEW_MS = 20_000
-/** A client waits this long before it is told to ask again; the work goes on. */
-const PATIENCE_MS = 20_000
 const RETRY_AFTER_SECONDS = 2
 
 /** What the client says S3 answered for its parts: only compared with what S3 says itself. */
@@ -38,14 +36,15 @@ export async function completeUpload (services: Services, user: User, id: string
   const work = verifyWithLease(services, held, claimed)
   services.background.add(work)
   const finished = work.then(ready => ({ ready }), (error: unknown) => ({ error })).finally(() => services.background.delete(work))
-  const outcome = await Promise.race([finished, patience()])
+  const outcome = await Promise.race([finished, patience(services.config.completeWaitSeconds)])
   if (outcome === null) return held
   if ('error' in outcome) throw outcome.error
   return outcome.ready ?? settled(await getUploadedFile(services, user, id))
 }
 
-async function patience (): Promise<null> {
-  await delay(PATIENCE_MS, undefined, { ref: false })
+/** A client waits this long before it is told to ask again; the work goes on. */
+async function patience (seconds: number): Promise<null> {
+  await delay(seconds * 1000, undefined, { ref: false })
   return null
 }
 

@@ -9,7 +9,7 @@ import type { User } from '../user.js'
 import { beginMultipart } from './begin-multipart.js'
 import { getUploadedFile } from './find-upload.js'
 import { prepareUpload } from './prepare-upload.js'
-import type { CreateUploadBody } from './schemas.js'
+import { MAX_BATCH_UPLOADS, type CreateUploadBody } from './schemas.js'
 import { signInstructions, uploadUrlTtlSeconds, urlDeadline } from './upload-instructions.js'
 
 export interface CreatedUpload {
@@ -29,7 +29,8 @@ export interface CreatedUpload {
  */
 export async function createUploads (services: Services, user: User, bodies: readonly CreateUploadBody[], idempotencyKey: string | undefined, space: 'single' | 'batch'): Promise<Array<CreatedUpload | ApiError>> {
   const hash = idempotencyKey === undefined ? '' : fingerprint(bodies)
-  const keys = bodies.map((_, index) => `${space}/${index}/${idempotencyKey}`)
+  // All that a batch could have made, so that a shorter one is not taken for a new one.
+  const keys = Array.from({ length: space === 'batch' ? MAX_BATCH_UPLOADS : 1 }, (_, index) => `${space}/${index}/${idempotencyKey}`)
   const prepared = await settle(bodies, async (body, index) => await prepareUpload(services, user, body, idempotencyKey === undefined ? null : { key: keys[index] as string, hash }))
   const earlier = idempotencyKey === undefined ? new Map() : await findEarlier(services, user, prepared, keys, hash)
 
@@ -48,20 +49,22 @@ export async function createUploads (services: Services, user: User, bodies: rea
     const key = item.file.idempotency?.key ?? ''
     const known = earlier.get(key) ?? raced.get(key)
     const result = inserted.get(item.file)
-    if (result?.outcome === 'inserted') return { ...await begin(services, result.file, item.file.createdAt), isReplayed: false }
+    if (result?.outcome === 'inserted') return { ...await begin(services, result.file, item.file), isReplayed: false }
     if (known) return { ...await replay(services, user, known), isReplayed: true }
     throw quotaExceeded(item.file.policy, result)
   })
 }
 
-/** Signs for a new row. When its multipart upload cannot be begun, the row ends and its quota is given back. */
-async function begin (services: Services, file: PendingFile, signedAt: Date) {
-  if (file.method !== 'multipart') return { file, upload: await signInstructions(services, file, signedAt) }
+/**
+ * Signs for a new row. When that fails, a row with an idempotency key waits for the request to come again; any
+ * other ends, and its quota is given back: nobody knows of it.
+ */
+async function begin (services: Services, file: PendingFile, { createdAt, idempotency }: NewFile) {
   try {
-    const begun = await beginMultipart(services, file, null)
-    return begun ? { file: begun, upload: await signInstructions(services, begun, signedAt) } : { file }
+    const begun = file.method === 'multipart' ? await beginMultipart(services, file, null) : file
+    return begun ? { file: begun, upload: await signInstructions(services, begun, createdAt) } : { file }
   } catch (error) {
-    const expired = await services.files.markExpired(file.id, file, services.now())
+    const expired = idempotency === null ? await services.files.markExpired(file.id, file, services.now()) : null
     if (expired) await purgeObject(services, expired)
     throw error
   }

@@ -97,7 +97,8 @@ export type SignPartsBody = Static<typeof SignPartsBody>
 
 export const SignPartsReply = Type.Object({ parts: Type.Array(Type.Ref('PartInstructions')), expiresAt: ExpiresAt })
 
-export const BatchBody = Type.Object({ uploads: Type.Array(CreateUploadBody, { minItems: 1, maxItems: 100 }) }, { additionalProperties: false })
+export const MAX_BATCH_UPLOADS = 100
+export const BatchBody = Type.Object({ uploads: Type.Array(CreateUploadBody, { minItems: 1, maxItems: MAX_BATCH_UPLOADS }) }, { additionalProperties: false })
 
 export const BatchReply = Type.Object({
   data: Type.Array(Type.Object({

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { CreateMultipartUploadCommand, ListMultipartUploadsCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import t, { type Test } from 'tap'
 import { ApiError } from '../../src/errors.js'
@@ -287,6 +288,65 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     for (const part of upload.parts) await put(part)
     t.match((await complete(file.id)).json().file, { status: 'ready', checksumCrc32: crc32Base64(bytes) })
     t.equal((await services.objectStorage.headObject({ bucket, key: file.key }))?.checksums.find(({ algorithm }) => algorithm === 'CRC32')?.value, s3.kind === 'embedded' ? crc32Base64(bytes) : undefined)
+  })
+
+  t.test('F43: a completion that takes long is answered 202 and goes on, and its lease is kept from others', async t => {
+    let go: () => void = () => {}
+    const mayGo = new Promise<void>(resolve => { go = resolve })
+    const slow = await startService(t, s3, {
+      engine,
+      env: { COMPLETE_WAIT_SECONDS: '0' },
+      adapt: services => ({
+        ...services,
+        objectStorage: {
+          ...services.objectStorage,
+          async completeMultipartUpload (...args) {
+            await mayGo
+            return await services.objectStorage.completeMultipartUpload(...args)
+          }
+        }
+      })
+    })
+    const { file, upload } = await create({}, slow)
+    for (const part of upload.parts) await put(part)
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const reply = await complete(file.id, {}, slow)
+      t.match({ status: reply.statusCode, retry: reply.headers['retry-after'], file: reply.json().file.status }, { status: 202, retry: '2', file: 'verifying' })
+    }
+    t.equal(slow.services.background.size, 1, 'one call works')
+    go()
+    await Promise.all(slow.services.background)
+    t.match((await complete(file.id, {}, slow)).json(), { file: { status: 'ready' } })
+    t.equal(digest(await download(file.id, slow)), digest(bytes))
+  })
+
+  t.test('10,000 parts: signed, resumed and completed without holding the event loop, in little memory', async t => {
+    const size = 10_000 * PART
+    const etag = '"0123456789abcdef0123456789abcdef"'
+    const big = await faulty(t, () => ({
+      async listParts () { return Array.from({ length: 10_000 }, (_, index) => ({ partNumber: index + 1, etag, sizeBytes: PART, checksums: [] })) },
+      async completeMultipartUpload () { return 'completed' as const },
+      async headObject () { return { sizeBytes: size, etag, contentType: body.contentType, checksums: [], unsignedHeaders: [] } }
+    }))
+    const { file } = await create({ sizeBytes: size }, big)
+    const numbers = (call: number) => Array.from({ length: 100 }, (_, index) => call * 100 + index + 1)
+    await big.call('POST', `/uploads/${file.id}/parts`, { token: ada, body: { partNumbers: numbers(0) } })
+    const delay = monitorEventLoopDelay({ resolution: 1 })
+    delay.enable()
+    for (let index = 0; index < 100; index++) {
+      const { parts } = (await big.call('POST', `/uploads/${file.id}/parts`, { token: ada, body: { partNumbers: numbers(index) } })).json()
+      if (parts.length !== 100) t.fail(`call ${index} gave ${parts.length} URLs`)
+    }
+    delay.disable()
+    t.comment(`100 calls for 100 part URLs: longest turn ${(delay.max / 1e6).toFixed(1)} ms, mean ${(delay.mean / 1e6).toFixed(1)} ms`)
+    const { upload } = (await big.call('GET', `/uploads/${file.id}`, { token: ada })).json()
+    t.equal(upload.uploadedParts.length, 10_000)
+    t.strictSame(upload.parts, [])
+    const before = process.memoryUsage().rss
+    t.equal((await complete(file.id, {}, big)).statusCode, 200)
+    const grown = (process.memoryUsage().rss - before) / 1024 ** 2
+    t.comment(`completing 10,000 parts took ${grown.toFixed(0)} MiB more`)
+    t.ok(grown < 100)
   })
 
   t.test('a stray multipart upload beside ours does not count', async t => {
