@@ -59,7 +59,8 @@ async function verifyWithLease (services: Services, file: VerifyingFile, claimed
     const missing = await assembleObject(services, file, claimed)
     return await finish(services, file, missing ?? await verifyObject(services, file))
   } catch (error) {
-    await release(services, file)
+    // What fails after someone else has decided, an abort above all, is no news to the client.
+    if (await release(services, file) === 'lost') return null
     throw error
   } finally {
     clearInterval(renewal)
@@ -91,10 +92,14 @@ async function finish (services: Services, file: VerifyingFile, verdict: Verdict
 }
 
 /** Gives the lease back, so that the next call, or the sweeper, tries again. */
-async function release ({ files, now, log }: Services, file: VerifyingFile): Promise<void> {
+async function release ({ files, now, log }: Services, file: VerifyingFile): Promise<'released' | 'lost' | 'unknown'> {
   const at = now()
-  await files.releaseToPending(file.id, file.leaseToken, new Date(at.getTime() + LEASE_MS), at)
-    .catch((error: unknown) => log.warn({ err: error, fileId: file.id }, 'a lease could not be given back; it will run out'))
+  try {
+    return await files.releaseToPending(file.id, file.leaseToken, new Date(at.getTime() + LEASE_MS), at) ? 'released' : 'lost'
+  } catch (error) {
+    log.warn({ err: error, fileId: file.id }, 'a lease could not be given back; it will run out')
+    return 'unknown'
+  }
 }
 
 /** The sealed copy is what counts; what is left in staging goes now, or with the sweeper. */

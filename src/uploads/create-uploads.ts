@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ApiError } from '../errors.js'
 import type { File, LivingFile, PendingFile } from '../files/file.js'
 import type { NewFile } from '../files/file-row.js'
@@ -99,10 +100,14 @@ function quotaExceeded (policy: string, result: Inserted | undefined): ApiError 
   return new ApiError('QUOTA_EXCEEDED', `The quota of the policy "${policy}" for ${held} is used up. GET /usage tells what is held.`)
 }
 
+/** Others are served after so many: on SQLite nothing here waits for anything. */
+const ITEMS_PER_TURN = 20
+
 /** One after the other, each failing alone. */
 async function settle<Item, Result> (items: readonly Item[], run: (item: Item, index: number) => Promise<Result>): Promise<Array<Result | ApiError>> {
   const results: Array<Result | ApiError> = []
   for (const [index, item] of items.entries()) {
+    if (index > 0 && index % ITEMS_PER_TURN === 0) await nextTurn()
     results.push(await run(item, index).catch((error: unknown) => {
       if (error instanceof ApiError) return error
       throw error

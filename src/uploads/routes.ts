@@ -49,6 +49,10 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
   }, async (request, reply) => {
     const created = await createUploads(services, request.user, request.body.uploads, request.headers['idempotency-key'], 'batch')
     if (created.some(item => !(item instanceof ApiError) && item.isReplayed)) reply.header('idempotency-replayed', 'true')
+    for (const item of created) {
+      // The other causes are logged where a whole request fails.
+      if (item instanceof ApiError && item.status >= 500) request.log.error({ err: item.cause ?? item, code: item.code }, item.title)
+    }
     return { data: created.map(item => item instanceof ApiError ? { problem: toProblem(item, request.id) } : toUploadBody(item)) }
   })
 

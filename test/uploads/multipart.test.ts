@@ -261,6 +261,20 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.equal((await complete(file.id)).json().file.status, 'ready')
   })
 
+  t.test('an abort while the store completes is answered by the row, whatever the store then says', async t => {
+    const racing: { service?: TestService } = {}
+    racing.service = await faulty(t, () => ({
+      async completeMultipartUpload (location) {
+        const { data } = (await racing.service!.call('GET', '/files?status=verifying', { token: ada })).json()
+        t.equal((await racing.service!.call('DELETE', `/uploads/${data[0].id}`, { token: ada })).statusCode, 204)
+        throw new ApiError('OBJECT_STORAGE_ERROR', `No such upload at ${location.bucket}.`)
+      }
+    }))
+    const { file, upload } = await create({}, racing.service)
+    for (const part of upload.parts) await put(part)
+    t.match((await complete(file.id, {}, racing.service)).json(), { status: 410, code: 'UPLOAD_EXPIRED' })
+  })
+
   t.test('F20: a part that lands during the abort is removed, too', async t => {
     const { file, upload } = await create()
     const id = await multipartId(file.id)
