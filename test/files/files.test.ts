@@ -150,11 +150,18 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     const tenants = await startService(t, s3, { engine, env: { JWT_TENANT_CLAIM: 'app.tenant' } })
     const red = await token('ada', { app: { tenant: 'red' } })
     const blue = await token('ada', { app: { tenant: 'blue' }, scope: 'files:admin' })
-    const { file } = (await tenants.call('POST', '/uploads', { token: red, body: { policy: 'notes', filename: 'n.txt', contentType: 'text/plain', sizeBytes: 4 } })).json()
+    const { file, upload } = (await tenants.call('POST', '/uploads', { token: red, body: { policy: 'notes', filename: 'n.txt', contentType: 'text/plain', sizeBytes: 4 } })).json()
     t.equal((await tenants.call('GET', `/files/${file.id}`, { token: red })).statusCode, 200)
     t.equal((await tenants.call('GET', `/files/${file.id}`, { token: blue })).statusCode, 404)
     t.equal((await tenants.call('DELETE', `/files/${file.id}`, { token: blue })).statusCode, 404)
     t.equal((await tenants.call('GET', '/files?status=pending', { token: blue })).json().data.length, 0)
     t.equal((await tenants.call('GET', '/files', { token: ada })).json().code, 'UNAUTHENTICATED', 'a token without a tenant is nobody')
+
+    await send(upload, Buffer.from('text'))
+    t.equal((await tenants.call('POST', `/uploads/${file.id}/complete`, { token: red, body: {} })).statusCode, 200)
+    const read = async (as: string) => (await tenants.call('POST', '/downloads', { token: as, body: { fileId: file.id } })).statusCode
+    t.equal(await read(await token('grace', { app: { tenant: 'red' } })), 201, 'whom a file of visibility "authenticated" is for')
+    t.equal(await read(await token('grace', { app: { tenant: 'blue' } })), 404, 'and that is nobody of another tenant')
+    t.equal(await read(blue), 404)
   })
 }

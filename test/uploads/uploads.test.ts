@@ -400,11 +400,15 @@ async function suite (t: Test, engine: Engine): Promise<void> {
   })
 
   t.test('I1: the row knows of every upload URL that was handed out', async t => {
-    const { file, upload } = await create()
-    const deadline = async () => (await services.database.selectFrom('files').select('url_deadline').where('id', '=', file.id).executeTakeFirstOrThrow()).url_deadline
-    t.ok(await deadline() >= new Date(upload.expiresAt).getTime())
-    const again = (await call('GET', `/uploads/${file.id}`, { token: ada })).json()
-    t.ok(await deadline() >= new Date(again.upload.expiresAt).getTime())
+    let clock = new Date()
+    const timed = await startService(t, s3, { engine, adapt: services => ({ ...services, now: () => clock }) })
+    const { file, upload } = (await timed.call('POST', '/uploads', { token: ada, body: pictureBody })).json()
+    const deadline = async () => (await timed.services.database.selectFrom('files').select('url_deadline').where('id', '=', file.id).executeTakeFirstOrThrow()).url_deadline
+    t.equal(await deadline(), Date.parse(upload.expiresAt))
+    clock = new Date(clock.getTime() + 300_000)
+    const again = (await timed.call('GET', `/uploads/${file.id}`, { token: ada })).json()
+    t.ok(Date.parse(again.upload.expiresAt) > Date.parse(upload.expiresAt))
+    t.ok(await deadline() >= Date.parse(again.upload.expiresAt))
   })
 
   t.test('a tombstone counts as purged only when no upload URL can bring its object back', async t => {
