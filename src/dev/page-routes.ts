@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { readdir, readFile } from 'node:fs/promises'
+import { extname, join, resolve } from 'node:path'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type {} from '@fastify/swagger'
 
@@ -16,15 +16,13 @@ export interface PageRoutesOptions {
   readonly s3Origin: string
 }
 
-const SCRIPT = 'text/javascript; charset=utf-8'
-const PAGE_FILES: ReadonlyArray<readonly [path: string, name: string, contentType: string]> = [
-  ['/', 'index.html', 'text/html; charset=utf-8'],
-  ['/page.css', 'page.css', 'text/css; charset=utf-8'],
-  ['/page.js', 'page.js', SCRIPT],
-  ['/page/service.js', 'service.js', SCRIPT],
-  ['/page/upload.js', 'upload.js', SCRIPT],
-  ['/page/words.js', 'words.js', SCRIPT]
-]
+// From the project's folder: in development this code runs as one bundled file elsewhere.
+const FOLDER = resolve('src/dev/page')
+const CONTENT_TYPES: ReadonlyMap<string, string> = new Map([
+  ['.html', 'text/html; charset=utf-8'],
+  ['.css', 'text/css; charset=utf-8'],
+  ['.js', 'text/javascript; charset=utf-8']
+])
 
 /** Open to everyone, and no part of the API. */
 const OPEN = { schema: { hide: true }, config: { authentication: 'none' } } as const
@@ -33,10 +31,11 @@ const OPEN = { schema: { hide: true }, config: { authentication: 'none' } } as c
 export async function pageRoutes (app: FastifyInstance, options: PageRoutesOptions): Promise<void> {
   const contentSecurityPolicy = renderContentSecurityPolicy(options.s3Origin)
 
-  for (const [path, name, contentType] of PAGE_FILES) {
-    // From the project's folder: in development this code runs as one bundled file elsewhere.
-    const file = resolve('src/dev/page', name)
-    app.get(path, OPEN, async (_request, reply) => {
+  for (const name of await readdir(FOLDER)) {
+    const contentType = CONTENT_TYPES.get(extname(name))
+    if (contentType === undefined) continue
+    const file = join(FOLDER, name)
+    app.get(pathOf(name), OPEN, async (_request, reply) => {
       // Read each time, so that an edit shows on reload.
       const text = await readFile(file, 'utf8')
       return await neverStored(reply)
@@ -52,6 +51,12 @@ export async function pageRoutes (app: FastifyInstance, options: PageRoutesOptio
     })))
     return await neverStored(reply).send({ data })
   })
+}
+
+/** The page's entry is at the top, the modules it imports below. */
+function pathOf (name: string): string {
+  if (name === 'index.html') return '/'
+  return name === 'page.css' || name === 'page.js' ? `/${name}` : `/page/${name}`
 }
 
 function neverStored (reply: FastifyReply): FastifyReply {

@@ -1,11 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { crc32, deflateSync } from 'node:zlib'
-import type { Browser, Download, Locator, Page, Route } from 'playwright-core'
+import type { Browser, Locator, Page, Route } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { startDev } from '../../src/dev/dev.js'
 import { launchBrowser } from '../helpers/browser.js'
-
-interface ChosenFile { name: string, mimeType: string, buffer: Buffer }
+import { choose, downloadOf, fileItem, isFocused, newPage, signIn, uploadSays } from './fixtures/demo-page.js'
 
 const browser = await launchBrowser(t)
 const dev = await startDev({ port: 0, s3Port: 0, dataDir: t.testdir() })
@@ -223,7 +222,7 @@ t.test('the page loads nothing from elsewhere and its policy allows nothing inli
 for (const colorScheme of ['light', 'dark'] as const) {
   t.test(`nothing is cut off on a narrow screen, ${colorScheme}`, async t => {
     const page = await newPage(t, browser, { colorScheme, viewport: { width: 390, height: 844 } })
-    await signIn(page, 'Grace')
+    await signIn(page, dev.url, 'Grace')
     await choose(page, { name: `${'a rather long name '.repeat(8)}.txt`, mimeType: 'text/plain', buffer: Buffer.from('x') })
     await uploadSays(page, 'This kind of file is not accepted here')
     const { width } = await page.locator('html').evaluate(html => ({ width: html.scrollWidth }))
@@ -231,39 +230,10 @@ for (const colorScheme of ['light', 'dark'] as const) {
   })
 }
 
-async function newPage (t: Test, browser: Browser, options: Parameters<Browser['newContext']>[0] = {}): Promise<Page> {
-  const context = await browser.newContext({ reducedMotion: 'reduce', ...options })
-  t.teardown(() => context.close())
-  context.setDefaultTimeout(15_000)
-  const page = await context.newPage()
-  page.on('pageerror', error => t.fail(`the page threw: ${error.message}`))
-  page.on('console', message => { if (/Content Security Policy|unsafe header/i.test(message.text())) t.fail(message.text()) })
-  return page
-}
-
-async function signIn (page: Page, name: string): Promise<void> {
-  await page.goto(dev.url)
-  await page.getByRole('button', { name }).click()
-  await page.getByRole('heading', { name: `Hello, ${name}` }).waitFor()
-}
-
 async function openAs (t: Test, browser: Browser, name: string): Promise<Page> {
   const page = await newPage(t, browser)
-  await signIn(page, name)
+  await signIn(page, dev.url, name)
   return page
-}
-
-async function choose (page: Page, ...files: ChosenFile[]): Promise<void> {
-  await page.locator('#files').setInputFiles(files)
-}
-
-/** Waits for the words beside an upload. */
-async function uploadSays (page: Page, text: string): Promise<void> {
-  await page.locator('.upload-status', { hasText: text }).waitFor()
-}
-
-function fileItem (page: Page, filename: string): Locator {
-  return page.locator('#gallery > li', { has: page.getByText(filename, { exact: true }) })
 }
 
 async function sizeOfImage (item: Locator): Promise<[number, number]> {
@@ -273,11 +243,6 @@ async function sizeOfImage (item: Locator): Promise<[number, number]> {
     const { naturalWidth, naturalHeight } = image as unknown as { naturalWidth: number, naturalHeight: number }
     return [naturalWidth, naturalHeight]
   })
-}
-
-async function downloadOf (page: Page, act: () => Promise<void>): Promise<Download> {
-  const [download] = await Promise.all([page.waitForEvent('download'), act()])
-  return download
 }
 
 /** Stops the next request to this address until it is released. */
@@ -308,10 +273,6 @@ function countRequests (page: Page, path: string): () => number {
   let count = 0
   page.on('request', request => { if (request.method() === 'POST' && new URL(request.url()).pathname === path) count += 1 })
   return () => count
-}
-
-async function isFocused (locator: Locator): Promise<boolean> {
-  return await locator.evaluate(element => element === element.ownerDocument.activeElement)
 }
 
 async function tabTo (page: Page, target: Locator): Promise<void> {

@@ -10,8 +10,10 @@ export function explain (problem, { file, policy } = {}) {
       return policy && file
         ? `This file is too large: it has ${formatSize(file.size)}, and the limit is ${formatSize(policy.maxSizeBytes)}.`
         : problem.message
+    case 'ANOTHER_FILE': return `That was another file. To go on, choose ${file.name} of ${formatSize(file.size)} as it was.`
     case 'FILE_EMPTY': return 'This file is empty.'
     case 'QUOTA_EXCEEDED': return 'Your space is used up. Delete something first.'
+    case 'OFFLINE': return file ? `${problem.message} Your file is kept here: try again.` : problem.message
     case 'OBJECT_MISSING': return 'The file has not arrived. It is kept here: try again.'
     // The first sentence says what is wrong; the rest is for those who program.
     case 'OBJECT_MISMATCH': return `${problem.message.split(/(?<=[.!])\s/)[0]} It was not kept.`
@@ -37,7 +39,7 @@ export function findProblem (file, policy) {
 
 const KIND_NAMES = new Map([
   ['image/*', 'pictures'], ['image/jpeg', 'JPEG'], ['image/svg+xml', 'SVG'], ['text/plain', 'plain text'], ['video/*', 'videos'], ['audio/*', 'sound'],
-  ['image/webp', 'WebP']
+  ['image/webp', 'WebP'], ['video/webm', 'WebM']
 ])
 
 export function kindsOf (policy) {
