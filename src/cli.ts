@@ -5,6 +5,7 @@ const usage = `Usage: presignd <command>
 
   serve      start the service, configured by environment variables
   migrate    apply the migrations of the database and end
+  sweep      do once what the running service does now and then: complete, give up, delete
   token      print a token for the configured secret: --sub NAME [--scope "a b"] [--expires-in SECONDS]
 
 All variables are in .env.example.`
@@ -18,6 +19,7 @@ try {
   switch (command) {
     case 'serve': await (await import('./cli/serve.js')).serve(process.env); break
     case 'migrate': await (await import('./cli/migrate.js')).migrateDatabase(process.env); break
+    case 'sweep': await (await import('./cli/sweep.js')).sweep(process.env); break
     case 'token': process.stdout.write(`${await (await import('./cli/token.js')).createToken(process.env, args)}\n`); break
     default:
       process.stderr.write(`${usage}\n`)

@@ -49,6 +49,7 @@ export const Environment = Type.Object({
   UPLOAD_URL_TTL_SECONDS: seconds('How long an upload URL lives, unless its policy says otherwise.', 900, 60, MAX_URL_TTL_SECONDS),
   DOWNLOAD_URL_TTL_SECONDS: seconds('How long a download URL lives, unless its policy says otherwise.', 900, 60, MAX_URL_TTL_SECONDS),
   COMPLETE_WAIT_SECONDS: seconds('How long `complete` may keep a client waiting before it answers 202 and goes on by itself.', 20, 0, 60),
+  SWEEP_INTERVAL_SECONDS: seconds('How often to look for uploads whose client vanished and for objects to delete. 0 is never: run `presignd sweep` by a scheduler then.', 30, 0, 3600),
   RATE_LIMIT_ADDRESS_PER_MINUTE: Type.Integer({ description: 'Requests a minute from one address before the token is looked at; 0 is no limit.', default: 1200, minimum: 0 }),
   RATE_LIMIT_USER_PER_MINUTE: Type.Integer({ description: 'Requests a minute by one user; 0 is no limit.', default: 600, minimum: 0 }),
   DOCS_UI: flag('Show the API under /docs.', false),
@@ -77,6 +78,7 @@ export interface Config {
   readonly uploadUrlTtlSeconds: number
   readonly downloadUrlTtlSeconds: number
   readonly completeWaitSeconds: number
+  readonly sweepIntervalSeconds: number
   readonly rateLimits: { readonly addressPerMinute: number, readonly userPerMinute: number }
   readonly docsUi: boolean
   readonly logLevel: string
@@ -136,6 +138,7 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     uploadUrlTtlSeconds: environment.UPLOAD_URL_TTL_SECONDS,
     downloadUrlTtlSeconds: environment.DOWNLOAD_URL_TTL_SECONDS,
     completeWaitSeconds: environment.COMPLETE_WAIT_SECONDS,
+    sweepIntervalSeconds: environment.SWEEP_INTERVAL_SECONDS,
     rateLimits: { addressPerMinute: environment.RATE_LIMIT_ADDRESS_PER_MINUTE, userPerMinute: environment.RATE_LIMIT_USER_PER_MINUTE },
     docsUi: environment.DOCS_UI,
     logLevel: environment.LOG_LEVEL,

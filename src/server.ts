@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { buildApp, type AppOptions } from './app.js'
 import type { Config } from './config.js'
+import { sweepUploads } from './jobs/sweep-uploads.js'
 import { closeServices, createServices, type Services } from './services.js'
 
 export interface Server {
@@ -27,18 +28,47 @@ export async function startServer (config: Config, development?: AppOptions['dev
     await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
     const { port } = app.server.address() as AddressInfo
 
+    const sweeping = startSweeping(services)
     const close = async (): Promise<void> => {
       services.log.info({ drainSeconds: config.shutdownDrainSeconds }, 'closing')
       await delay(config.shutdownDrainSeconds * 1000)
       const deadline = setTimeout(() => app.server.closeAllConnections(), FINISH_TIMEOUT_MS)
       await app.close()
       clearTimeout(deadline)
+      await sweeping.stop()
       await closeServices(services)
     }
     return { url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`, services, close: () => (closing ??= close()) }
   } catch (error) {
     await closeServices(services)
     throw error
+  }
+}
+
+/** Sweeps now and then, never twice at once, and at other moments than the other processes. */
+function startSweeping (services: Services): { stop (): Promise<void> } {
+  const { sweepIntervalSeconds } = services.config
+  const stopping = new AbortController()
+  const run = async (): Promise<void> => {
+    if (sweepIntervalSeconds === 0) return
+    while (!stopping.signal.aborted) {
+      const jitter = 0.8 + Math.random() * 0.4
+      await delay(sweepIntervalSeconds * 1000 * jitter, undefined, { signal: stopping.signal, ref: false }).catch(() => {})
+      if (stopping.signal.aborted) return
+      try {
+        const report = await sweepUploads(services, stopping.signal)
+        if (report.swept > 0) services.log.info(report, 'swept')
+      } catch (error) {
+        services.log.warn({ err: error }, 'sweeping failed; it will be tried again')
+      }
+    }
+  }
+  const running = run()
+  return {
+    async stop () {
+      stopping.abort()
+      await running
+    }
   }
 }
 

@@ -31,6 +31,7 @@ export function toFile (row: Selectable<FilesTable>): File {
     replaces: row.replaces as FileId | null,
     urlDeadline: new Date(row.url_deadline),
     version: row.version,
+    attempts: row.attempts,
     createdAt: new Date(row.created_at),
     updatedAt: new Date(row.updated_at)
   }
@@ -50,7 +51,7 @@ function toChecksum (row: Selectable<FilesTable>): Checksum | null {
   return row.checksum_crc32c === null ? null : { algorithm: 'CRC32C', value: row.checksum_crc32c }
 }
 
-export type NewFile = Omit<PendingFile, 'status' | 'version' | 'updatedAt' | 'multipartUploadId'> & {
+export type NewFile = Omit<PendingFile, 'status' | 'version' | 'attempts' | 'updatedAt' | 'multipartUploadId'> & {
   readonly nextCheckAt: Date
   /** Unique within the owner; `hash` tells whether a repeated request is the same. */
   readonly idempotency: { readonly key: string, readonly hash: string } | null

@@ -34,6 +34,8 @@ interface FileBase {
   /** Until when any write URL ever handed out for this key is valid. */
   readonly urlDeadline: Date
   readonly version: number
+  /** How often a verification was begun. */
+  readonly attempts: number
   readonly createdAt: Date
   readonly updatedAt: Date
 }

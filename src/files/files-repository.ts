@@ -1,4 +1,4 @@
-import { sql, type Kysely, type Transaction, type UpdateObject } from 'kysely'
+import { PostgresAdapter, sql, type Kysely, type Transaction, type UpdateObject } from 'kysely'
 import { query } from '../database/database.js'
 import type { Database } from '../database/schema.js'
 import type { Quota } from '../policies/policy.js'
@@ -36,9 +36,18 @@ export type Inserted =
  */
 export type FilesRepository = ReturnType<typeof createFilesRepository>
 
+/** A PUT that S3 accepted in the last second of its URL may take this long to finish. */
+const SLOW_REQUEST_MS = 24 * 3_600_000
+
+/** Whoever makes a tombstone deletes its object at once; when that dies, the sweeper does it after this. */
+const PURGE_MS = 60_000
+const purgeBy = (now: Date): number => now.getTime() + PURGE_MS
+
 interface Guard { readonly scope?: OwnerScope, readonly leaseToken?: string }
 
 export function createFilesRepository (database: Kysely<Database>) {
+  const isPostgres = database.getExecutor().adapter instanceof PostgresAdapter
+
   /** Changes one row when it is still in one of these states; null when it is not, or not within the guard. */
   async function transition (executor: Kysely<Database>, id: string, from: readonly FileStatus[], set: UpdateObject<Database, 'files'>, now: Date, { scope, leaseToken }: Guard = {}): Promise<File | null> {
     let update = executor.updateTable('files')
@@ -154,7 +163,7 @@ export function createFilesRepository (database: Kysely<Database>) {
     async markVerifying (id: string, lease: { readonly token: string, readonly until: Date }, now: Date): Promise<VerifyingFile | null> {
       return await query(async () => {
         const row = await database.updateTable('files')
-          .set({ status: 'verifying', lease_token: lease.token, lease_until: lease.until.getTime(), attempts: sql`attempts + 1`, updated_at: now.getTime(), version: sql`version + 1` })
+          .set({ status: 'verifying', lease_token: lease.token, lease_until: lease.until.getTime(), next_check_at: lease.until.getTime() + 1, attempts: sql`attempts + 1`, updated_at: now.getTime(), version: sql`version + 1` })
           .where('id', '=', id)
           .where(where => where.or([where('status', '=', 'pending'), where.and([where('status', '=', 'verifying'), where('lease_until', '<', now.getTime())])]))
           .returningAll().executeTakeFirst()
@@ -164,7 +173,7 @@ export function createFilesRepository (database: Kysely<Database>) {
 
     /** Keeps the lease of a verification that takes long; false when it is lost. */
     async renewLease (id: string, leaseToken: string, until: Date, now: Date): Promise<boolean> {
-      return await query(async () => await transition(database, id, ['verifying'], { lease_until: until.getTime() }, now, { leaseToken })) !== null
+      return await query(async () => await transition(database, id, ['verifying'], { lease_until: until.getTime(), next_check_at: until.getTime() + 1 }, now, { leaseToken })) !== null
     },
 
     /** Gives the lease back: nothing was found, or the store could not be asked. */
@@ -213,28 +222,62 @@ export function createFilesRepository (database: Kysely<Database>) {
     },
 
     async markRejected (file: VerifyingFile, reason: string, now: Date): Promise<RejectedFile | null> {
-      const set = { ...withoutLease, status: 'rejected', rejected_reason: reason, next_check_at: now.getTime() }
+      const set = { ...withoutLease, status: 'rejected', rejected_reason: reason, next_check_at: purgeBy(now) }
       return await countedTransition(file.id, ['verifying'], set, now, { leaseToken: file.leaseToken }, giveBackPending) as RejectedFile | null
     },
 
     /** Ends an upload that has not become ready; a verification under way loses its lease. */
     async markExpired (id: string, scope: OwnerScope, now: Date): Promise<ExpiredFile | null> {
-      const set = { ...withoutLease, status: 'expired', next_check_at: now.getTime() }
+      const set = { ...withoutLease, status: 'expired', next_check_at: purgeBy(now) }
       return await countedTransition(id, ['pending', 'verifying'], set, now, { scope }, giveBackPending) as ExpiredFile | null
     },
 
     /** `urlDeadline` is when the last URL that may touch the object ends. */
     async markDeleted (id: string, scope: OwnerScope, now: Date, urlDeadline?: Date): Promise<DeletedFile | null> {
       const later = urlDeadline && sql<number>`case when url_deadline > ${urlDeadline.getTime()} then url_deadline else ${urlDeadline.getTime()} end`
-      const set = { status: 'deleted', next_check_at: now.getTime(), ...(later && { url_deadline: later }) }
+      const set = { status: 'deleted', next_check_at: purgeBy(now), ...(later && { url_deadline: later }) }
       return await countedTransition(id, ['ready'], set, now, { scope }, file => ({ files: -1, bytes: -file.reservedBytes, pending: 0 })) as DeletedFile | null
     },
 
-    /** Says that the object of a tombstone is gone for good: only once no write URL can bring it back. */
+    /**
+     * Says that the object of a tombstone was deleted just now. It is gone for good once no request that a write
+     * URL began can still bring it back; until then it is due again, when the URLs end and a day later.
+     */
     async markPurged (id: string, now: Date): Promise<void> {
-      await query(async () => await database.updateTable('files').set({ purged_at: now.getTime(), next_check_at: null })
-        .where('id', '=', id).where('status', 'in', ['rejected', 'expired', 'deleted']).where('url_deadline', '<', now.getTime())
-        .execute())
+      const isFinal = sql<boolean>`url_deadline + ${SLOW_REQUEST_MS} < ${now.getTime()}`
+      await query(async () => await database.updateTable('files').set({
+        purged_at: sql`case when ${isFinal} then ${now.getTime()} else purged_at end`,
+        next_check_at: sql`case when ${isFinal} then null when url_deadline < ${now.getTime()} then url_deadline + ${SLOW_REQUEST_MS + 1} else url_deadline + 1 end`
+      }).where('id', '=', id).where('status', 'in', ['rejected', 'expired', 'deleted']).execute())
+    },
+
+    /** The same for the staging object of a ready file. */
+    async markStagingPurged (id: string, now: Date): Promise<void> {
+      const isFinal = sql<boolean>`url_deadline + ${SLOW_REQUEST_MS} < ${now.getTime()}`
+      await query(async () => await database.updateTable('files').set({
+        staging_key: sql`case when ${isFinal} then null else staging_key end`,
+        next_check_at: sql`case when ${isFinal} then null when url_deadline < ${now.getTime()} then url_deadline + ${SLOW_REQUEST_MS + 1} else url_deadline + 1 end`
+      }).where('id', '=', id).where('status', '=', 'ready').where('staging_key', 'is not', null).execute())
+    },
+
+    /**
+     * Takes rows that are due, longest waiting first, and makes them due again at `again`: nobody else gets them
+     * until then. Several processes at once get different rows.
+     */
+    async claimDue (now: Date, limit: number, again: Date): Promise<File[]> {
+      return await query(async () => {
+        const rows = await database.updateTable('files').set({ next_check_at: again.getTime() })
+          .where('id', 'in', select => select.selectFrom('files').select('id').where('next_check_at', '<=', now.getTime())
+            .orderBy('next_check_at').limit(limit).$if(isPostgres, builder => builder.forUpdate().skipLocked()))
+          .where('next_check_at', '<=', now.getTime())
+          .returningAll().execute()
+        return rows.map(toFile)
+      })
+    },
+
+    /** When the sweeper looks at a pending upload next. */
+    async postponeCheck (id: string, at: Date): Promise<void> {
+      await query(async () => await database.updateTable('files').set({ next_check_at: at.getTime() }).where('id', '=', id).where('status', '=', 'pending').execute())
     },
 
     /** Changes what people may change of a file that is not a tombstone. */

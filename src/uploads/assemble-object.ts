@@ -2,9 +2,11 @@ import { ApiError } from '../errors.js'
 import type { VerifyingFile } from '../files/file.js'
 import type { StoredPart } from '../object-storage/object-storage.js'
 import type { Services } from '../services.js'
-import type { ClaimedPart } from './complete-upload.js'
 import { getPartCount, getPartSize, isParted, type PartedFile } from './upload-parts.js'
 import type { Verdict } from './verify-object.js'
+
+/** What the client says S3 answered for its parts: only compared with what S3 says itself. */
+export interface ClaimedPart { readonly partNumber: number, readonly etag: string }
 
 /**
  * Brings the object to its final key, where no client can write: by completing the multipart upload, or by a

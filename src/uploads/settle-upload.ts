@@ -1,0 +1,71 @@
+import { ApiError } from '../errors.js'
+import type { ReadyFile, VerifyingFile } from '../files/file.js'
+import { purgeObject, purgeStaging } from '../files/purge-object.js'
+import type { Services } from '../services.js'
+import { assembleObject, type ClaimedPart } from './assemble-object.js'
+import { verifyObject, type Verdict } from './verify-object.js'
+
+/** How long a verification may go without renewing its lease. */
+export const LEASE_MS = 60_000
+const RENEW_MS = 20_000
+export const RETRY_AFTER_SECONDS = 2
+export const MISSING = 'Nothing has arrived at the upload URL yet. Send the bytes, then call complete again.'
+
+/**
+ * Decides about an upload whose lease the caller holds: puts the object together where needed, looks at it, and
+ * makes the file ready or rejected. The lease is renewed while it works and given back when nothing is decided.
+ * @returns null when the file is rejected, or the lease was lost on the way: the row tells
+ * @throws {ApiError} OBJECT_MISSING, INVALID_REQUEST for a claim that is wrong, OBJECT_STORAGE_ERROR
+ */
+export async function settleUpload (services: Services, file: VerifyingFile, claimed?: readonly ClaimedPart[]): Promise<ReadyFile | null> {
+  const renewal = setInterval(() => {
+    const now = services.now()
+    services.files.renewLease(file.id, file.leaseToken, new Date(now.getTime() + LEASE_MS), now)
+      .catch((error: unknown) => services.log.warn({ err: error, fileId: file.id }, 'a lease could not be renewed'))
+  }, RENEW_MS)
+  try {
+    const missing = await assembleObject(services, file, claimed)
+    return await finish(services, file, missing ?? await verifyObject(services, file))
+  } catch (error) {
+    // What fails after someone else has decided, an abort above all, is no news to the client.
+    if (await release(services, file) === 'lost') return null
+    throw error
+  } finally {
+    clearInterval(renewal)
+  }
+}
+
+async function finish (services: Services, file: VerifyingFile, verdict: Verdict): Promise<ReadyFile | null> {
+  const { files } = services
+  const now = services.now()
+  switch (verdict.outcome) {
+    case 'missing': throw new ApiError('OBJECT_MISSING', verdict.detail ?? MISSING, { retryAfterSeconds: RETRY_AFTER_SECONDS })
+    case 'mismatch': {
+      const rejected = await files.markRejected(file, verdict.reason, now)
+      if (rejected) await purgeObject(services, rejected)
+      return null
+    }
+    case 'match': {
+      if (file.replaces === null) {
+        const ready = await files.markReady(file, verdict, now)
+        if (ready) await purgeStaging(services, ready)
+        return ready
+      }
+      const swapped = await files.markReadyReplacing(file, file.replaces, verdict, now)
+      if (swapped) await purgeStaging(services, swapped.ready)
+      if (swapped?.old) await purgeObject(services, swapped.old)
+      return swapped && swapped.ready
+    }
+  }
+}
+
+/** Gives the lease back, so that the next call, or the sweeper, tries again. */
+async function release ({ files, now, log }: Services, file: VerifyingFile): Promise<'released' | 'lost' | 'unknown'> {
+  const at = now()
+  try {
+    return await files.releaseToPending(file.id, file.leaseToken, new Date(at.getTime() + LEASE_MS), at) ? 'released' : 'lost'
+  } catch (error) {
+    log.warn({ err: error, fileId: file.id }, 'a lease could not be given back; it will run out')
+    return 'unknown'
+  }
+}
