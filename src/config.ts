@@ -40,6 +40,7 @@ export const Environment = Type.Object({
   JWT_JWKS_URL: Type.Optional(text('Where the public keys of RS256, PS256, ES256 and EdDSA tokens are; needs JWT_ISSUER.')),
   JWT_ISSUER: Type.Optional(text('The `iss` that tokens must carry; alone, the keys are found by OIDC discovery.')),
   JWT_AUDIENCE: text('The `aud` that tokens must carry, or several with commas between; `any` accepts every audience.'),
+  JWT_AUDIENCE_CLAIM: text('The claim that names the audience. Access tokens of Cognito have `client_id` instead of `aud`.', { default: 'aud' }),
   JWT_OWNER_CLAIM: text('The claim that names the owner of files.', { default: 'sub' }),
   JWT_SCOPE_CLAIM: text('The claim with the scopes: a string with spaces between, or an array.', { default: 'scope' }),
   JWT_TENANT_CLAIM: Type.Optional(text('The claim that names the tenant; when set, every token must carry it.')),
@@ -93,6 +94,7 @@ export interface JwtConfig {
   readonly issuer?: string
   /** Undefined accepts every audience. */
   readonly audiences?: readonly string[]
+  readonly audienceClaim: string
   readonly ownerClaim: string
   readonly scopeClaim: string
   readonly tenantClaim?: string
@@ -185,6 +187,7 @@ function jwtConfig (environment: Environment, problems: string[]): JwtConfig {
     keys: secret ? { secret } : { issuer: issuer ?? '', ...(jwksUrl && { jwksUrl }) },
     ...(issuer && { issuer }),
     ...(environment.JWT_AUDIENCE !== 'any' && { audiences }),
+    audienceClaim: environment.JWT_AUDIENCE_CLAIM,
     ownerClaim: environment.JWT_OWNER_CLAIM,
     scopeClaim: environment.JWT_SCOPE_CLAIM,
     ...(environment.JWT_TENANT_CLAIM && { tenantClaim: environment.JWT_TENANT_CLAIM }),

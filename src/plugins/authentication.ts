@@ -4,7 +4,7 @@ import fastifyPlugin from 'fastify-plugin'
 import { ApiError } from '../errors.js'
 import type { User } from '../user.js'
 import { createKeySet, type KeySet } from './key-set.js'
-import { toUser, type ClaimNames } from './token-claims.js'
+import { checkAudience, toUser, type ClaimNames } from './token-claims.js'
 
 declare module '@fastify/jwt' {
   interface FastifyJWT { payload: Record<string, unknown>, user: User }
@@ -20,6 +20,8 @@ export interface AuthenticationOptions extends ClaimNames {
   readonly keys: { readonly secret: string } | { readonly issuer: string, readonly jwksUrl?: string }
   readonly issuer?: string
   readonly audiences?: readonly string[]
+  /** `aud`, but for issuers whose tokens have none. */
+  readonly audienceClaim: string
   readonly clockToleranceSeconds: number
   readonly now: () => Date
 }
@@ -31,20 +33,24 @@ const KEY_PAIR_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const
 /** Verifies the token of every request, before its body is read, and sets `request.user`. */
 export const authentication = fastifyPlugin(async (app: FastifyInstance, options: AuthenticationOptions) => {
   const { keys } = options
+  const hasOwnAudienceClaim = options.audiences !== undefined && options.audienceClaim !== 'aud'
   await app.register(jwt, {
     secret: 'secret' in keys ? keys.secret : publicKey(createKeySet({ ...keys, now: options.now })),
     decode: { complete: true },
     verify: {
       algorithms: 'secret' in keys ? [...SECRET_ALGORITHMS] : [...KEY_PAIR_ALGORITHMS],
       // Without this list a token that simply lacks a claim passes the checks on it.
-      requiredClaims: ['exp', ...(options.audiences ? ['aud'] : []), ...(options.issuer === undefined ? [] : ['iss'])],
-      ...(options.audiences && { allowedAud: [...options.audiences] }),
+      requiredClaims: ['exp', ...(options.audiences && !hasOwnAudienceClaim ? ['aud'] : []), ...(options.issuer === undefined ? [] : ['iss'])],
+      ...(options.audiences && !hasOwnAudienceClaim && { allowedAud: [...options.audiences] }),
       ...(options.issuer !== undefined && { allowedIss: options.issuer }),
       clockTolerance: options.clockToleranceSeconds * 1000,
       // A cache would have to know of expiry and of keys taken back.
       cache: false
     },
-    formatUser: claims => toUser(claims, options)
+    formatUser (claims) {
+      if (hasOwnAudienceClaim) checkAudience(claims, options.audienceClaim, options.audiences ?? [])
+      return toUser(claims, options)
+    }
   })
 
   app.addHook('onRequest', async request => {

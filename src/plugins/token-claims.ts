@@ -23,6 +23,16 @@ export function toUser (claims: Readonly<Record<string, unknown>>, names: ClaimN
   }
 }
 
+/**
+ * The same rule as for `aud` (RFC 7519 section 4.1.3), for another claim: it must be there and name one of us.
+ * @throws {ApiError} UNAUTHENTICATED
+ */
+export function checkAudience (claims: Readonly<Record<string, unknown>>, claim: string, audiences: readonly string[]): void {
+  const value = findClaim(claims, claim)
+  const named = Array.isArray(value) ? value : [value]
+  if (!named.some(audience => audiences.some(own => own === audience))) throw new ApiError('UNAUTHENTICATED', 'The token is not valid here.')
+}
+
 function identifier (claims: Readonly<Record<string, unknown>>, name: string): string {
   const value = findClaim(claims, name)
   if (typeof value === 'string' && IDENTIFIER.test(value)) return value
