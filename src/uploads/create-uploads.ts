@@ -8,10 +8,10 @@ import { purgeObject } from '../files/purge-object.js'
 import type { Services } from '../services.js'
 import type { User } from '../user.js'
 import { beginMultipart } from './begin-multipart.js'
-import { getUploadedFile } from './find-upload.js'
+import { getUpload } from './get-upload.js'
 import { prepareUpload } from './prepare-upload.js'
 import { MAX_BATCH_UPLOADS, type CreateUploadBody } from './schemas.js'
-import { signInstructions, uploadUrlTtlSeconds, urlDeadline } from './upload-instructions.js'
+import { signInstructions } from './upload-instructions.js'
 
 export interface CreatedUpload {
   readonly file: LivingFile
@@ -51,7 +51,7 @@ export async function createUploads (services: Services, user: User, bodies: rea
     const known = earlier.get(key) ?? raced.get(key)
     const result = inserted.get(item.file)
     if (result?.outcome === 'inserted') return { ...await begin(services, result.file, item.file), isReplayed: false }
-    if (known) return { ...await replay(services, user, known), isReplayed: true }
+    if (known) return { ...await getUpload(services, user, known.id), isReplayed: true }
     throw quotaExceeded(item.file.policy, result)
   })
 }
@@ -69,17 +69,6 @@ async function begin (services: Services, file: PendingFile, { createdAt, idempo
     if (expired) await purgeObject(services, expired)
     throw error
   }
-}
-
-/** What the row is now, with fresh URLs while its bytes are awaited. */
-async function replay (services: Services, user: User, earlier: File) {
-  const file = await getUploadedFile(services, user, earlier.id)
-  if (file.status !== 'pending') return { file }
-  const now = services.now()
-  const raised = await services.files.raiseUrlDeadline(file.id, urlDeadline(now, uploadUrlTtlSeconds(services, file.policy)), now)
-  if (!raised) return { file: await getUploadedFile(services, user, earlier.id) }
-  const begun = raised.method === 'multipart' && raised.multipartUploadId === null ? await beginMultipart(services, raised, null) : raised
-  return begun ? { file: begun, upload: await signInstructions(services, begun, now) } : { file: await getUploadedFile(services, user, earlier.id) }
 }
 
 async function findEarlier (services: Services, user: User, prepared: ReadonlyArray<{ file: NewFile } | ApiError>, keys: readonly string[], hash: string): Promise<Map<string, File>> {
