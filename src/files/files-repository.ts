@@ -4,6 +4,7 @@ import type { Database } from '../database/schema.js'
 import type { Quota } from '../policies/policy.js'
 import type { OwnerScope } from '../user.js'
 import type { DeletedFile, ExpiredFile, File, FileId, FileStatus, PendingFile, ReadyFile, RejectedFile, VerifyingFile } from './file.js'
+import { groupInserts } from './group-inserts.js'
 import { contentColumns, newRow, toFile, type NewFile } from './file-row.js'
 import { changeUsage, findExceeded, lockUsage, NO_USAGE, type Usage, type UsageKey } from './usage.js'
 
@@ -73,47 +74,57 @@ export function createFilesRepository (database: Kysely<Database>) {
     return await query(async () => await database.transaction().execute(run))
   }
 
+  async function insertAll (uploads: ReadonlyArray<{ readonly file: NewFile, readonly quota: Quota }>): Promise<Inserted[]> {
+    return await inTransaction(async transaction => {
+      const reserved = new Map<string, { key: UsageKey, usage: Usage, added: Usage }>()
+      // Always in one order, so that two batches never wait for each other.
+      for (const { file } of [...uploads].sort((left, right) => usageId(left.file) < usageId(right.file) ? -1 : 1)) {
+        if (!reserved.has(usageId(file))) reserved.set(usageId(file), { key: file, usage: await lockUsage(transaction, file), added: NO_USAGE })
+      }
+      const exceeded = new Map<NewFile, keyof Quota>()
+      const seenKeys = new Set<string>()
+      const repeated = new Set<NewFile>()
+      for (const { file, quota } of uploads) {
+        const counters = reserved.get(usageId(file))
+        const key = file.idempotency && JSON.stringify([file.tenant, file.owner, file.idempotency.key])
+        // Of requests with one key that came together, only the first may count.
+        if (!counters || (key !== null && seenKeys.has(key))) {
+          repeated.add(file)
+          continue
+        }
+        if (key !== null) seenKeys.add(key)
+        const limit = findExceeded(counters.usage, quota, file.reservedBytes)
+        if (limit === null) counters.usage = add(counters.usage, file)
+        else exceeded.set(file, limit)
+      }
+      const fitting = uploads.filter(({ file }) => !exceeded.has(file) && !repeated.has(file)).map(({ file }) => newRow(file))
+      const rows = fitting.length === 0
+        ? []
+        : await transaction.insertInto('files').values(fitting).onConflict(conflict => conflict.doNothing()).returningAll().execute()
+      const inserted = new Map(rows.map(row => [row.id, toFile(row) as PendingFile]))
+      for (const { file } of uploads) {
+        const counters = reserved.get(usageId(file))
+        if (counters && inserted.has(file.id)) counters.added = add(counters.added, file)
+      }
+      for (const { key, added } of reserved.values()) if (added.files > 0) await changeUsage(transaction, key, added)
+      return uploads.map(({ file }): Inserted => {
+        const limit = exceeded.get(file)
+        if (limit !== undefined) return { outcome: 'exceeded', limit }
+        const row = inserted.get(file.id)
+        return row ? { outcome: 'inserted', file: row } : { outcome: 'duplicate' }
+      })
+    })
+  }
+
   const withoutLease = { lease_token: null, lease_until: null, next_check_at: null }
   const giveBackPending = (file: File): Usage => ({ files: -1, bytes: -file.reservedBytes, pending: -1 })
 
   return {
     /**
-     * Inserts new uploads in one transaction, each deciding for itself: what fits into its owner's quota is
-     * inserted and reserved. The order of the outcomes is that of the uploads.
+     * Inserts new uploads, each deciding for itself: what fits into its owner's quota is inserted and reserved. The
+     * order of the outcomes is that of the uploads. Calls of one moment share a transaction.
      */
-    async insertPending (uploads: ReadonlyArray<{ readonly file: NewFile, readonly quota: Quota }>): Promise<Inserted[]> {
-      return await inTransaction(async transaction => {
-        const reserved = new Map<string, { key: UsageKey, usage: Usage, added: Usage }>()
-        // Always in one order, so that two batches never wait for each other.
-        for (const { file } of [...uploads].sort((left, right) => usageId(left.file) < usageId(right.file) ? -1 : 1)) {
-          if (!reserved.has(usageId(file))) reserved.set(usageId(file), { key: file, usage: await lockUsage(transaction, file), added: NO_USAGE })
-        }
-        const exceeded = new Map<NewFile, keyof Quota>()
-        for (const { file, quota } of uploads) {
-          const counters = reserved.get(usageId(file))
-          if (!counters) continue
-          const limit = findExceeded(counters.usage, quota, file.reservedBytes)
-          if (limit === null) counters.usage = add(counters.usage, file)
-          else exceeded.set(file, limit)
-        }
-        const fitting = uploads.filter(({ file }) => !exceeded.has(file)).map(({ file }) => newRow(file))
-        const rows = fitting.length === 0
-          ? []
-          : await transaction.insertInto('files').values(fitting).onConflict(conflict => conflict.doNothing()).returningAll().execute()
-        const inserted = new Map(rows.map(row => [row.id, toFile(row) as PendingFile]))
-        for (const { file } of uploads) {
-          const counters = reserved.get(usageId(file))
-          if (counters && inserted.has(file.id)) counters.added = add(counters.added, file)
-        }
-        for (const { key, added } of reserved.values()) if (added.files > 0) await changeUsage(transaction, key, added)
-        return uploads.map(({ file }): Inserted => {
-          const limit = exceeded.get(file)
-          if (limit !== undefined) return { outcome: 'exceeded', limit }
-          const row = inserted.get(file.id)
-          return row ? { outcome: 'inserted', file: row } : { outcome: 'duplicate' }
-        })
-      })
-    },
+    insertPending: groupInserts(insertAll),
 
     /** One query, whether the id is unknown or someone else's: the two cannot be told apart. */
     async find (id: string, scope: OwnerScope): Promise<File | null> {

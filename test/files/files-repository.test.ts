@@ -3,7 +3,9 @@ import t, { type Test } from 'tap'
 import { openDatabase, sharedSecret } from '../../src/database/database.js'
 import { isMigrated, migrate } from '../../src/database/migrate.js'
 import type { FileId, PendingFile, VerifyingFile } from '../../src/files/file.js'
+import { ApiError } from '../../src/errors.js'
 import type { NewFile } from '../../src/files/file-row.js'
+import { groupInserts } from '../../src/files/group-inserts.js'
 import { createFilesRepository } from '../../src/files/files-repository.js'
 import type { ObjectKey } from '../../src/policies/object-key.js'
 import { ENGINES, testEnvironment, type Engine } from '../helpers/service.js'
@@ -11,6 +13,50 @@ import { ENGINES, testEnvironment, type Engine } from '../helpers/service.js'
 const NOW = new Date('2026-11-25T12:00:00.000Z')
 const later = (seconds: number) => new Date(NOW.getTime() + seconds * 1000)
 const ADA = { tenant: '', owner: 'ada' }
+
+t.test('inserts of one moment share a transaction', async t => {
+  const groups: number[][] = []
+  const insert = groupInserts(async (items: readonly number[]) => {
+    groups.push([...items])
+    if (items.includes(13)) throw new Error('bad row')
+    if (items.includes(503)) throw new ApiError('NOT_READY', 'the database is out')
+    return items.map(item => item * 10)
+  })
+
+  t.test('each call gets its own results, in its order', async t => {
+    groups.length = 0
+    t.strictSame(await Promise.all([insert([1, 2]), insert([3]), insert([4, 5, 6])]), [[10, 20], [30], [40, 50, 60]])
+    t.strictSame(groups, [[1, 2, 3, 4, 5, 6]])
+  })
+
+  t.test('calls of different moments do not wait for each other', async t => {
+    groups.length = 0
+    await insert([1])
+    await insert([2])
+    t.strictSame(groups, [[1], [2]])
+  })
+
+  t.test('a bad row fails alone', async t => {
+    groups.length = 0
+    const results = await Promise.allSettled([insert([1]), insert([13]), insert([2])])
+    t.strictSame(results.map(result => result.status), ['fulfilled', 'rejected', 'fulfilled'])
+    t.strictSame(groups, [[1, 13, 2], [1], [13], [2]])
+  })
+
+  t.test('an outage fails all at once, without asking again for each', async t => {
+    groups.length = 0
+    const results = await Promise.allSettled([insert([1]), insert([503]), insert([2])])
+    t.strictSame(results.map(result => result.status), ['rejected', 'rejected', 'rejected'])
+    t.equal(groups.length, 1)
+  })
+
+  t.test('a transaction takes a hundred rows, and a call is never split', async t => {
+    groups.length = 0
+    const calls = [60, 60, 100, 1, 1].map(length => insert(Array.from({ length }, () => 1)))
+    t.strictSame((await Promise.all(calls)).map(results => results.length), [60, 60, 100, 1, 1])
+    t.strictSame(groups.map(group => group.length), [60, 60, 100, 2])
+  })
+})
 
 for (const engine of ENGINES) t.test(engine, async t => await suite(t, engine))
 
@@ -174,6 +220,14 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     const upload = await verifying({ replaces: old!.id })
     await files.markDeleted(old!.id, ADA, NOW)
     t.match(await files.markReadyReplacing(upload, old!.id, finding(), NOW), { ready: { id: upload.id, status: 'ready' }, old: null })
+  })
+
+  t.test('of requests with one idempotency key that come together only the first counts against the quota', async t => {
+    const owner = randomUUID()
+    const item = (key: string) => ({ file: newFile({ owner, idempotency: { key, hash: 'h' } }), quota: { files: 2 } })
+    const outcomes = await Promise.all(['a', 'a', 'b'].map(async key => (await files.insertPending([item(key)]))[0]?.outcome))
+    t.same(outcomes.sort(), ['duplicate', 'inserted', 'inserted'])
+    t.match((await files.usageOf('', owner)).get('pictures'), { files: 2, pending: 2 })
   })
 
   t.test('lists by keyset, newest first, without gaps or repeats, also among rows of one moment', async t => {
