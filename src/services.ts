@@ -87,7 +87,7 @@ function createObjectStorage ({ s3 }: Config, buckets: ReadonlyMap<string, Bucke
 }
 
 /** What must never be read in a log, wherever it turns up: tokens and signed URLs. */
-const SECRET_PATHS = ['authorization', 'cookie', 'url', 'headers', 'fields', 'query'].flatMap(name => [name, `*.${name}`, `*.*.${name}`])
+const SECRET_PATHS = ['authorization', 'cookie', 'url', 'headers', 'fields', 'query'].flatMap(name => [name, `*.${name}`])
 
 export function createLog (config: Config, stream?: NodeJS.WritableStream): Logger {
   return pino({ level: config.logLevel, base: null, redact: { paths: SECRET_PATHS, censor: '[redacted]' } }, stream ?? pino.destination(1))
