@@ -206,7 +206,11 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     const red = await token('ada', { tenant: 'red' })
     const blue = await token('ada', { tenant: 'blue' })
     await race(t, [tenants], red, body('few', 1), 5, 8)
-    await race(t, [tenants], blue, body('few', 1), 5, 8)
+    await race(t, [tenants], blue, body('few', 2), 5, 8)
+    for (const [as, bytes] of [[red, 5], [blue, 10]] as const) {
+      const { data } = (await tenants.call('GET', '/usage', { token: as })).json() as { data: UsageEntry[] }
+      t.match(data.find(entry => entry.policy === 'few'), { files: 5, bytes, pending: 5 })
+    }
   })
 
   t.test('I5: after any sequence of operations, the counters are the sums over the rows', async t => {
