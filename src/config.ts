@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
 import { Type, type Static } from '@sinclair/typebox'
 import { Ajv } from 'ajv'
+import { checkAddressRange, checkDatabaseUrl, checkOrigin, checkSecureUrl, checkUrl, list } from './config-rules.js'
 import { StringEnum } from './string-enum.js'
 
 /** An unsafe or impossible configuration. Each problem is one line that names the variable and the rule. */
@@ -192,54 +192,6 @@ function jwtConfig (environment: Environment, problems: string[]): JwtConfig {
     scopeClaim: environment.JWT_SCOPE_CLAIM,
     ...(environment.JWT_TENANT_CLAIM && { tenantClaim: environment.JWT_TENANT_CLAIM }),
     clockToleranceSeconds: environment.JWT_CLOCK_TOLERANCE_SECONDS
-  }
-}
-
-function list (value = ''): string[] {
-  return value.split(',').map(item => item.trim()).filter(item => item !== '')
-}
-
-function checkUrl (name: string, value: string, problems: string[]): string {
-  const url = parseUrl(value)
-  if (!url || !['http:', 'https:'].includes(url.protocol)) problems.push(`${name} must be an http or https URL`)
-  else if (url.username || url.password || url.search || url.hash) problems.push(`${name} must not hold credentials, a query or a fragment`)
-  return value
-}
-
-/** Keys that arrive over plain http can be swapped on the way; loopback has no way. */
-function checkSecureUrl (name: string, value: string, problems: string[]): void {
-  const url = parseUrl(value)
-  const isLoopback = url && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
-  if (!url || !(url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback))) problems.push(`${name} must be an https URL`)
-}
-
-function checkOrigin (value: string, problems: string[]): string {
-  if (value === '*') problems.push('CORS_ORIGINS must list origins: "*" would let every page on the web use a visitor\'s token')
-  else if (parseUrl(value)?.origin !== value) problems.push(`CORS_ORIGINS: "${value}" is not an origin like https://app.example.com (no path, no trailing slash)`)
-  return value
-}
-
-function checkAddressRange (value: string, problems: string[]): string {
-  const [address = '', prefix, ...rest] = value.split('/')
-  const version = isIP(address)
-  const bits = Number(prefix)
-  const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && bits > 0 && bits <= (version === 4 ? 32 : 128))
-  if (version === 0 || !isPrefix || rest.length > 0) {
-    problems.push(`TRUST_PROXY: "${value}" is not an IP address or CIDR range like 10.0.0.0/8 (and /0 would trust everyone)`)
-  }
-  return value
-}
-
-function checkDatabaseUrl (value: string, problems: string[]): string {
-  if (!/^(sqlite:.|postgres(ql)?:\/\/.)/.test(value)) problems.push('DATABASE_URL must begin with "sqlite:" and a path, or be a postgres:// URL')
-  return value
-}
-
-function parseUrl (value: string): URL | null {
-  try {
-    return new URL(value)
-  } catch {
-    return null
   }
 }
 

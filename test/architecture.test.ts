@@ -24,7 +24,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
   'user.ts': [],
   'version.ts': [],
-  'config.ts': ['string-enum'],
+  'config.ts': ['config-rules', 'string-enum'],
+  'config-rules.ts': [],
   dev: ['config', 'server', 'cli', 'dev']
 }
 
@@ -33,7 +34,7 @@ const PACKAGES: ReadonlyArray<[packages: RegExp, allowed: RegExp]> = [
   [/^(fastify|fastify-plugin|@fastify\/.*)$/, /^(app\.ts|plugins\/.*|.*\/routes\.ts|dev\/page-routes\.ts)$/],
   [/^@aws-sdk\//, /^(object-storage\/.*|dev\/dev\.ts)$/],
   [/^(pg|@photostructure\/sqlite)$/, /^database\//],
-  [/^kysely$/, /^(database\/.*|.*-repository\.ts|files\/(file-row|usage)\.ts|services\.ts)$/],
+  [/^kysely$/, /^(database\/.*|.*-repository\.ts|files\/(file-row|usage|insert-pending|replace-content|due-files)\.ts|services\.ts)$/],
   [/^@sinclair\/typebox$/, /^(.*schemas\.ts|config\.ts|string-enum\.ts|policies\/(policy|load-policies)\.ts|plugins\/health\.ts)$/],
   [/^ajv$/, /^(app|config|policies\/load-policies)\.ts$/],
   [/^pino$/, /^services\.ts$/],

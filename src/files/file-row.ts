@@ -3,7 +3,7 @@ import type { FilesTable } from '../database/schema.js'
 import type { ObjectKey } from '../policies/object-key.js'
 import type { Checksum } from '../object-storage/object-storage.js'
 import type { UploadMethod, Visibility } from '../policies/policy.js'
-import type { File, FileId, FileStatus, PendingFile } from './file.js'
+import type { File, FileId, FileStatus, PendingFile, VerifyingFile } from './file.js'
 
 /** Stands in `size_bytes` for a size that nobody knows yet. */
 export const UNKNOWN_SIZE = -1
@@ -107,4 +107,21 @@ const CONTENT_COLUMNS = [
 
 export function contentColumns (row: Selectable<FilesTable>): Pick<Selectable<FilesTable>, typeof CONTENT_COLUMNS[number]> {
   return Object.fromEntries(CONTENT_COLUMNS.map(name => [name, row[name]])) as Pick<Selectable<FilesTable>, typeof CONTENT_COLUMNS[number]>
+}
+
+/** What a verification found; it becomes the row in one transaction. */
+export interface Finding { readonly etag: string, readonly sizeBytes: number }
+
+export const WITHOUT_LEASE = { lease_token: null, lease_until: null, next_check_at: null }
+
+/** A staging key stays in the row until its form has ended: whoever holds it can write there again. */
+export function readyColumns (file: VerifyingFile, { etag, sizeBytes }: Finding, now: Date) {
+  return {
+    status: 'ready',
+    etag,
+    size_bytes: sizeBytes,
+    reserved_bytes: sizeBytes,
+    ready_at: now.getTime(),
+    next_check_at: file.stagingKey === null ? null : file.urlDeadline.getTime()
+  }
 }

@@ -1,0 +1,56 @@
+import { PostgresAdapter, sql, type Kysely } from 'kysely'
+import { query } from '../database/database.js'
+import type { Database } from '../database/schema.js'
+import type { File } from './file.js'
+import { toFile } from './file-row.js'
+
+/** A PUT that S3 accepted in the last second of its URL may take this long to finish. */
+const SLOW_REQUEST_MS = 24 * 3_600_000
+
+/** What the sweeper asks of the rows and says to them: what is due, and when it is due again. */
+export function createDueFiles (database: Kysely<Database>) {
+  const isPostgres = database.getExecutor().adapter instanceof PostgresAdapter
+
+  return {
+    /**
+     * Says that the object of a tombstone was deleted just now. It is gone for good once no request that a write
+     * URL began can still bring it back; until then it is due again, when the URLs end and a day later.
+     */
+    async markPurged (id: string, now: Date): Promise<void> {
+      const isFinal = sql<boolean>`url_deadline + ${SLOW_REQUEST_MS} < ${now.getTime()}`
+      await query(async () => await database.updateTable('files').set({
+        purged_at: sql`case when ${isFinal} then ${now.getTime()} else purged_at end`,
+        next_check_at: sql`case when ${isFinal} then null when url_deadline < ${now.getTime()} then url_deadline + ${SLOW_REQUEST_MS + 1} else url_deadline + 1 end`
+      }).where('id', '=', id).where('status', 'in', ['rejected', 'expired', 'deleted']).execute())
+    },
+
+    /** The same for the staging object of a ready file. */
+    async markStagingPurged (id: string, now: Date): Promise<void> {
+      const isFinal = sql<boolean>`url_deadline + ${SLOW_REQUEST_MS} < ${now.getTime()}`
+      await query(async () => await database.updateTable('files').set({
+        staging_key: sql`case when ${isFinal} then null else staging_key end`,
+        next_check_at: sql`case when ${isFinal} then null when url_deadline < ${now.getTime()} then url_deadline + ${SLOW_REQUEST_MS + 1} else url_deadline + 1 end`
+      }).where('id', '=', id).where('status', '=', 'ready').where('staging_key', 'is not', null).execute())
+    },
+
+    /**
+     * Takes rows that are due, longest waiting first, and makes them due again at `again`: nobody else gets them
+     * until then. Several processes at once get different rows.
+     */
+    async claimDue (now: Date, limit: number, again: Date): Promise<File[]> {
+      return await query(async () => {
+        const rows = await database.updateTable('files').set({ next_check_at: again.getTime() })
+          .where('id', 'in', select => select.selectFrom('files').select('id').where('next_check_at', '<=', now.getTime())
+            .orderBy('next_check_at').limit(limit).$if(isPostgres, builder => builder.forUpdate().skipLocked()))
+          .where('next_check_at', '<=', now.getTime())
+          .returningAll().execute()
+        return rows.map(toFile)
+      })
+    },
+
+    /** When the sweeper looks at a pending upload next. */
+    async postponeCheck (id: string, at: Date): Promise<void> {
+      await query(async () => await database.updateTable('files').set({ next_check_at: at.getTime() }).where('id', '=', id).where('status', '=', 'pending').execute())
+    }
+  }
+}
