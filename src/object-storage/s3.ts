@@ -23,7 +23,7 @@ export interface S3Options {
 }
 
 /** The whole of one call, retries included. */
-const CALL_TIMEOUT_MS = 9_000
+const CALL_TIMEOUT_MS = 8_000
 /** S3 copies inside itself, at some 100 MB a second or more: 5 GiB, the most, take under a minute. */
 const COPY_TIMEOUT_MS = 60_000
 /** "Processing of a CompleteMultipartUpload request could take several minutes": its page in the S3 API reference. */
