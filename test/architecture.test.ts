@@ -26,6 +26,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'version.ts': [],
   'config.ts': ['config-rules', 'string-enum'],
   'config-rules.ts': [],
+  // What browsers get: nothing of the service belongs in it.
+  client: [],
   dev: ['config', 'server', 'cli', 'dev']
 }
 

@@ -28,8 +28,20 @@ export async function generateOpenapi (): Promise<string> {
   return text
 }
 
-/** The types of a client, made from a description. */
+/** The types of a client, made from a description, in the style that the linter asks for. */
 export async function generateClientTypes (openapiFile: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(process.execPath, ['node_modules/openapi-typescript/bin/cli.js', openapiFile], { maxBuffer: 10 * 1024 ** 2 })
-  return stdout
+  return await format(await runNode('node_modules/openapi-typescript/bin/cli.js', [openapiFile]), 'src/client/api-types.ts')
+}
+
+/** What the linter makes of a text that would be this file. */
+async function format (text: string, path: string): Promise<string> {
+  const report = await runNode('node_modules/eslint/bin/eslint.js', ['--fix-dry-run', '--format=json', '--stdin', `--stdin-filename=${path}`], text)
+  const [result] = JSON.parse(report) as Array<{ output?: string }>
+  return result?.output ?? text
+}
+
+async function runNode (program: string, args: readonly string[], input = ''): Promise<string> {
+  const running = promisify(execFile)(process.execPath, [program, ...args], { maxBuffer: 10 * 1024 ** 2 })
+  running.child.stdin?.end(input)
+  return (await running).stdout
 }

@@ -5,4 +5,4 @@ process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
 const { generateClientTypes, generateOpenapi } = await import('./openapi.js')
 
 await writeFile('openapi.yaml', await generateOpenapi())
-await writeFile('test/openapi/client-types.d.ts', await generateClientTypes('openapi.yaml'))
+await writeFile('src/client/api-types.ts', await generateClientTypes('openapi.yaml'))

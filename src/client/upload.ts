@@ -1,0 +1,167 @@
+import type { components, operations } from './api-types.js'
+import { callService } from './call-service.js'
+import { PassingFault, retry, wait } from './retry.js'
+import { sendBytes } from './send-bytes.js'
+import { sendParts } from './send-parts.js'
+import { UploadError, type UploadErrorCode } from './upload-error.js'
+import { readSlice, type UploadSource } from './upload-source.js'
+
+export { UploadError, type UploadErrorCode, type UploadSource }
+
+/** A file as the service knows it. */
+export type UploadedFile = components['schemas']['File']
+type CreateBody = operations['createUpload']['requestBody']['content']['application/json']
+type UploadReply = operations['getUpload']['responses'][200]['content']['application/json']
+
+export interface UploadOptions {
+  /** Where the service is, like `https://files.example.com`. */
+  readonly baseUrl: string
+  /** The user's token, or what gives one: asked before every request, and again when the service does not take it. */
+  readonly token: string | (() => string | Promise<string>)
+  /** The name of a policy of the service. */
+  readonly policy: string
+  /** The file's own name unless given. */
+  readonly filename?: string
+  /** The file's own type unless given. */
+  readonly contentType?: string
+  /** Values of your own, kept with the file. */
+  readonly metadata?: CreateBody['metadata']
+  /** The id of the file whose content this one will replace. */
+  readonly replaces?: string
+  /** One of them, in base64: the storage then refuses other bytes. A SHA-256 does not go with parts. */
+  readonly checksum?: Pick<CreateBody, 'checksumSha256' | 'checksumCrc32' | 'checksumCrc32c'>
+  /** Left to the service unless given. */
+  readonly method?: CreateBody['method']
+  /** Same key, same upload: a random one unless given. */
+  readonly idempotencyKey?: string
+  /** How many parts go up at a time; 4 unless given. */
+  readonly concurrency?: number
+  /** Goes on with an upload that was begun earlier: parts that have arrived are not sent again. */
+  readonly uploadId?: string
+  /** Called once the upload has an id, to keep for `uploadId`. */
+  readonly onCreated?: (file: UploadedFile) => void
+  /** Bytes that are sent, of the size of the file. Falls when something has to be sent again. */
+  readonly onProgress?: (sentBytes: number, totalBytes: number) => void
+  /** Gives the upload up: what has arrived is deleted, and the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal
+}
+
+const DEFAULT_CONCURRENCY = 4
+/** The service says how long to wait in between: two seconds, five minutes in all. */
+const COMPLETE_TRIES = 150
+
+/**
+ * Uploads a file and resolves when the service has found it to be what was promised. Lost replies, lost connections,
+ * busy servers and expired URLs are tried again a bounded number of times; no fault makes a second upload.
+ * @throws {UploadError} what the service refuses, and faults that do not pass; its `uploadId` is what to go on with
+ */
+export async function upload (file: UploadSource, options: UploadOptions): Promise<UploadedFile> {
+  const { signal } = options
+  signal?.throwIfAborted()
+  const work = run(file, options)
+  // The reason comes at once; the work ends, and is taken back, as soon as it notices.
+  return await new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal?.reason)
+    signal?.addEventListener('abort', stop)
+    work.then(resolve, reject).finally(() => signal?.removeEventListener('abort', stop))
+  })
+}
+
+async function run (file: UploadSource, options: UploadOptions): Promise<UploadedFile> {
+  const { signal } = options
+  let id = options.uploadId
+  try {
+    let reply: UploadReply | undefined = id === undefined ? await create(file, options) : undefined
+    if (reply) {
+      id = reply.file.id
+      signal?.throwIfAborted()
+      options.onCreated?.(reply.file)
+    }
+    const path = `/uploads/${id}`
+    return await retry(async () => {
+      // Instructions are used once: after a fault there are fresh ones, which say what has arrived.
+      const { file: { sizeBytes }, upload: instructions } = reply ?? (await callService<UploadReply>(options, 'GET', path, { signal })).body
+      reply = undefined
+      if (instructions && sizeBytes !== file.size) throw new UploadError('OBJECT_MISMATCH', 0, 'The upload was begun with a file of another size.')
+      try {
+        if (instructions) await send(instructions, file, path, options)
+        const uploaded = await complete(path, options)
+        options.onProgress?.(file.size, file.size)
+        return uploaded
+      } catch (error) {
+        throw error instanceof UploadError && isOvertaken(error) ? new PassingFault(error) : error
+      }
+    }, signal)
+  } catch (error) {
+    if (id !== undefined) {
+      if (signal?.aborted) await callService(options, 'DELETE', `/uploads/${id}`).catch(() => {})
+      if (error instanceof UploadError) error.uploadId = id
+    }
+    throw error
+  }
+}
+
+/** Whether the instructions were right and are no more: fresh ones tell what there is to do. */
+function isOvertaken ({ code, status }: UploadError): boolean {
+  return code === 'OBJECT_MISSING' || code === 'UPLOAD_ALREADY_COMPLETED' || (code === 'STORAGE_ERROR' && status === 404)
+}
+
+async function create (file: UploadSource, options: UploadOptions): Promise<UploadReply> {
+  const { policy, metadata, replaces, method = 'auto', checksum } = options
+  const { body } = await callService<UploadReply>(options, 'POST', '/uploads', {
+    headers: { 'idempotency-key': options.idempotencyKey ?? randomKey() },
+    body: {
+      policy,
+      filename: nameOf(file, options),
+      contentType: options.contentType ?? (file.type?.split(';')[0]?.trim().toLowerCase() || 'application/octet-stream'),
+      sizeBytes: file.size,
+      metadata,
+      replaces,
+      method,
+      ...checksum
+    } satisfies CreateBody,
+    // Its reply is waited for even so: it has the id that is needed to give the upload up.
+    retrySignal: options.signal
+  })
+  return body
+}
+
+async function send (instructions: NonNullable<UploadReply['upload']>, file: UploadSource, path: string, options: UploadOptions): Promise<void> {
+  const { signal, concurrency = DEFAULT_CONCURRENCY } = options
+  const onProgress = (bytes: number): void => options.onProgress?.(Math.round(bytes), file.size)
+  if (instructions.method === 'multipart') {
+    await sendParts(instructions, file, { ...options, path, signal, concurrency, onProgress })
+    return
+  }
+  const { method, url } = instructions
+  const blob = await readSlice(file, 0, file.size)
+  const content = method === 'PUT' ? { headers: instructions.headers, body: blob } : { body: renderForm(instructions.fields, blob, nameOf(file, options)) }
+  await sendBytes({ method, url, ...content, signal, onProgress: fraction => onProgress(fraction * file.size) })
+}
+
+/** What comes after the file is not read by the storage, so it goes last. */
+function renderForm (fields: Readonly<Record<string, string>>, blob: Blob, filename: string): FormData {
+  const form = new FormData()
+  for (const [name, value] of Object.entries(fields)) form.append(name, value)
+  form.append('file', blob, filename)
+  return form
+}
+
+async function complete (path: string, options: UploadOptions): Promise<UploadedFile> {
+  const { signal } = options
+  for (let tries = 1; ; tries += 1) {
+    const { status, body, retryAfterSeconds } = await callService<{ file: UploadedFile }>(options, 'POST', `${path}/complete`, { body: {}, signal })
+    if (status !== 202) return body.file
+    if (tries === COMPLETE_TRIES) throw new UploadError('UNEXPECTED_REPLY', status, 'Checking the file takes longer than expected.')
+    await wait(retryAfterSeconds * 1000 || 1000, signal)
+  }
+}
+
+function nameOf (file: UploadSource, { filename }: UploadOptions): string {
+  return filename ?? (file.name || 'file')
+}
+
+/** 128 random bits. Unlike `crypto.randomUUID`, this is there on pages without TLS too. */
+function randomKey (): string {
+  return crypto.getRandomValues(new Uint32Array(4)).join('-')
+}
