@@ -1,9 +1,9 @@
-import type { Transaction } from 'kysely'
-import type { Database } from '../database/schema.js'
+import type { Selectable, Transaction } from 'kysely'
+import type { Database, FilesTable } from '../database/schema.js'
 import type { Quota } from '../policies/policy.js'
 import type { PendingFile } from './file.js'
 import { newRow, toFile, type NewFile } from './file-row.js'
-import { changeUsage, findExceeded, lockUsage, NO_USAGE, type Usage, type UsageKey } from './usage.js'
+import { changeUsage, findExceeded, NO_USAGE, reserveUsage, type Usage, type UsageKey } from './usage.js'
 
 export interface NewUpload { readonly file: NewFile, readonly quota: Quota }
 
@@ -13,49 +13,77 @@ export type Inserted =
   | { readonly outcome: 'exceeded', readonly limit: keyof Quota }
   | { readonly outcome: 'duplicate' }
 
-/** Inserts what fits into its owner's quota and reserves it, each upload deciding for itself. The order of the outcomes is that of the uploads. */
+/**
+ * Inserts what fits into its owner's quota and reserves it, each upload deciding for itself. The order of the
+ * outcomes is that of the uploads. In the common case, where all fit, it takes two statements.
+ */
 export async function insertPending (transaction: Transaction<Database>, uploads: readonly NewUpload[]): Promise<Inserted[]> {
-  const reserved = new Map<string, { key: UsageKey, usage: Usage, added: Usage }>()
-  // Always in one order, so that two batches never wait for each other.
-  for (const { file } of [...uploads].sort((left, right) => usageId(left.file) < usageId(right.file) ? -1 : 1)) {
-    if (!reserved.has(usageId(file))) reserved.set(usageId(file), { key: file, usage: await lockUsage(transaction, file), added: NO_USAGE })
+  const counted = countByOwner(uploads)
+  // Always in one order, so that two transactions never wait for each other. All is reserved first, and given back below.
+  for (const counters of [...counted.values()].sort((left, right) => left.id < right.id ? -1 : 1)) {
+    counters.usage = await reserveUsage(transaction, counters.key, counters.reserved)
   }
   const exceeded = new Map<NewFile, keyof Quota>()
-  const seenKeys = new Set<string>()
-  const repeated = new Set<NewFile>()
-  for (const { file, quota } of uploads) {
-    const counters = reserved.get(usageId(file))
-    const key = file.idempotency && JSON.stringify([file.tenant, file.owner, file.idempotency.key])
-    // Of requests with one key that came together, only the first may count.
-    if (!counters || (key !== null && seenKeys.has(key))) {
-      repeated.add(file)
-      continue
+  const fitting: NewFile[] = []
+  for (const counters of counted.values()) {
+    for (const { file, quota } of counters.uploads) {
+      const limit = findExceeded(counters.usage, quota, file.reservedBytes)
+      if (limit !== null) exceeded.set(file, limit)
+      else {
+        counters.usage = add(counters.usage, file)
+        fitting.push(file)
+      }
     }
-    if (key !== null) seenKeys.add(key)
-    const limit = findExceeded(counters.usage, quota, file.reservedBytes)
-    if (limit === null) counters.usage = add(counters.usage, file)
-    else exceeded.set(file, limit)
   }
-  const fitting = uploads.filter(({ file }) => !exceeded.has(file) && !repeated.has(file)).map(({ file }) => newRow(file))
-  const rows = fitting.length === 0
-    ? []
-    : await transaction.insertInto('files').values(fitting).onConflict(conflict => conflict.doNothing()).returningAll().execute()
-  const inserted = new Map(rows.map(row => [row.id, toFile(row) as PendingFile]))
-  for (const { file } of uploads) {
-    const counters = reserved.get(usageId(file))
-    if (counters && inserted.has(file.id)) counters.added = add(counters.added, file)
+  const inserted = await insertRows(transaction, fitting)
+  for (const { key, reserved, uploads } of counted.values()) {
+    const kept = uploads.filter(({ file }) => inserted.has(file)).map(({ file }) => file).reduce(add, NO_USAGE)
+    if (kept.files < reserved.files) await changeUsage(transaction, key, { files: kept.files - reserved.files, bytes: kept.bytes - reserved.bytes, pending: kept.pending - reserved.pending })
   }
-  for (const { key, added } of reserved.values()) if (added.files > 0) await changeUsage(transaction, key, added)
   return uploads.map(({ file }): Inserted => {
     const limit = exceeded.get(file)
     if (limit !== undefined) return { outcome: 'exceeded', limit }
-    const row = inserted.get(file.id)
+    const row = inserted.get(file)
     return row ? { outcome: 'inserted', file: row } : { outcome: 'duplicate' }
   })
 }
 
-function usageId ({ tenant, owner, policy }: UsageKey): string {
-  return JSON.stringify([tenant, owner, policy])
+interface Counters {
+  readonly id: string
+  readonly key: UsageKey
+  readonly uploads: NewUpload[]
+  /** What all uploads together would hold. */
+  reserved: Usage
+  usage: Usage
+}
+
+/** Groups uploads by whose usage they count in. Of requests with one idempotency key that came together, only the first may count. */
+function countByOwner (uploads: readonly NewUpload[]): Map<string, Counters> {
+  const counted = new Map<string, Counters>()
+  const seenKeys = new Set<string>()
+  for (const upload of uploads) {
+    const { file } = upload
+    if (file.idempotency) {
+      const key = JSON.stringify([file.tenant, file.owner, file.idempotency.key])
+      if (seenKeys.has(key)) continue
+      seenKeys.add(key)
+    }
+    const id = JSON.stringify([file.tenant, file.owner, file.policy])
+    const counters = counted.get(id) ?? { id, key: file, uploads: [], reserved: NO_USAGE, usage: NO_USAGE }
+    counters.uploads.push(upload)
+    counters.reserved = add(counters.reserved, file)
+    counted.set(id, counters)
+  }
+  return counted
+}
+
+/** What was inserted; an idempotency key that is taken leaves its row out. */
+async function insertRows (transaction: Transaction<Database>, files: readonly NewFile[]): Promise<Map<NewFile, PendingFile>> {
+  if (files.length === 0) return new Map()
+  const rows = files.map(newRow)
+  const inserted = await transaction.insertInto('files').values(rows).onConflict(conflict => conflict.doNothing()).returning('id').execute()
+  const ids = new Set(inserted.map(({ id }) => id))
+  return new Map(files.flatMap((file, index) => ids.has(file.id) ? [[file, toFile(rows[index] as Selectable<FilesTable>) as PendingFile]] : []))
 }
 
 function add (usage: Usage, file: NewFile): Usage {

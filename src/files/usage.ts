@@ -18,14 +18,17 @@ export interface UsageKey {
 export const NO_USAGE: Usage = { files: 0, bytes: 0, pending: 0 }
 
 /**
- * Locks the counters of an owner until the transaction ends, and reads them. Nobody else can reserve in between,
+ * Adds to the counters of an owner, and locks them until the transaction ends: nobody else reserves in between,
  * so that what is decided by these numbers holds.
+ * @returns the counters as they were before
  */
-export async function lockUsage (transaction: Transaction<Database>, { tenant, owner, policy }: UsageKey): Promise<Usage> {
-  return await transaction.insertInto('usage').values({ tenant, owner, policy, ...NO_USAGE })
-    // An update that changes nothing: it takes the lock on a row that is there already.
-    .onConflict(conflict => conflict.columns(['tenant', 'owner', 'policy']).doUpdateSet({ files: sql`usage.files` }))
+export async function reserveUsage (transaction: Transaction<Database>, { tenant, owner, policy }: UsageKey, added: Usage): Promise<Usage> {
+  const after = await transaction.insertInto('usage').values({ tenant, owner, policy, ...added })
+    .onConflict(conflict => conflict.columns(['tenant', 'owner', 'policy']).doUpdateSet({
+      files: sql`usage.files + excluded.files`, bytes: sql`usage.bytes + excluded.bytes`, pending: sql`usage.pending + excluded.pending`
+    }))
     .returning(['files', 'bytes', 'pending']).executeTakeFirstOrThrow()
+  return { files: after.files - added.files, bytes: after.bytes - added.bytes, pending: after.pending - added.pending }
 }
 
 /** Adds to the counters; negative numbers give back. */
@@ -36,11 +39,13 @@ export async function changeUsage (transaction: Transaction<Database>, { tenant,
     .execute()
 }
 
+/** Four petabytes: sums beyond 2^53 could not be counted exactly, and a batch is added before it is looked at. */
+const MAX_COUNTED_BYTES = 2 ** 52
+
 /** Which limit one more pending file of this size would break, or null. */
 export function findExceeded (usage: Usage, quota: Quota, bytes: number): keyof Quota | null {
   if (quota.pending !== undefined && usage.pending + 1 > quota.pending) return 'pending'
   if (quota.files !== undefined && usage.files + 1 > quota.files) return 'files'
-  // Sums beyond 2^53 could not be counted exactly any more.
-  if (usage.bytes + bytes > (quota.bytes ?? Number.MAX_SAFE_INTEGER)) return 'bytes'
+  if (usage.bytes + bytes > Math.min(quota.bytes ?? MAX_COUNTED_BYTES, MAX_COUNTED_BYTES)) return 'bytes'
   return null
 }

@@ -127,8 +127,8 @@ async function suite (t: Test, engine: Engine): Promise<void> {
   }
 
   t.test('a row comes back as it went in', async t => {
-    const file = await insert({ metadata: { 'a.b': 'ü😀' }, sizeBytes: 2 ** 53 - 1, owner: 'max', checksum: { algorithm: 'SHA256', value: 'x' } })
-    t.match(await files.find(file.id, { tenant: '', owner: 'max' }), { status: 'pending', metadata: { 'a.b': 'ü😀' }, sizeBytes: 2 ** 53 - 1, checksum: { algorithm: 'SHA256', value: 'x' }, createdAt: NOW, urlDeadline: later(900), version: 1 })
+    const file = await insert({ metadata: { 'a.b': 'ü😀' }, sizeBytes: 5 * 1024 ** 4, owner: 'max', checksum: { algorithm: 'SHA256', value: 'x' } })
+    t.match(await files.find(file.id, { tenant: '', owner: 'max' }), { status: 'pending', metadata: { 'a.b': 'ü😀' }, sizeBytes: 5 * 1024 ** 4, checksum: { algorithm: 'SHA256', value: 'x' }, createdAt: NOW, urlDeadline: later(900), version: 1 })
   })
 
   t.test('T8: a row is found by its owner and within its tenant alone', async t => {
@@ -228,6 +228,14 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     const outcomes = await Promise.all(['a', 'a', 'b'].map(async key => (await files.insertPending([item(key)]))[0]?.outcome))
     t.same(outcomes.sort(), ['duplicate', 'inserted', 'inserted'])
     t.match((await files.usageOf('', owner)).get('pictures'), { files: 2, pending: 2 })
+  })
+
+  t.test('what one owner holds is counted exactly, up to four petabytes', async t => {
+    const owner = randomUUID()
+    const item = () => ({ file: newFile({ owner, sizeBytes: 2 ** 51 }), quota: {} })
+    const outcomes = await files.insertPending([item(), item(), item()])
+    t.same(outcomes.map(({ outcome }) => outcome), ['inserted', 'inserted', 'exceeded'])
+    t.match((await files.usageOf('', owner)).get('pictures'), { files: 2, bytes: 2 ** 52, pending: 2 })
   })
 
   t.test('lists by keyset, newest first, without gaps or repeats, also among rows of one moment', async t => {
