@@ -42,7 +42,10 @@ export interface UploadOptions {
   readonly onCreated?: (file: UploadedFile) => void
   /** Bytes that are sent, of the size of the file. Falls when something has to be sent again. */
   readonly onProgress?: (sentBytes: number, totalBytes: number) => void
-  /** Gives the upload up: what has arrived is deleted, and the promise rejects with the signal's reason. */
+  /**
+   * Gives the upload up: the promise rejects with the signal's reason, and what has arrived is deleted. A file that the
+   * service has found ready in the meantime stays.
+   */
   readonly signal?: AbortSignal
 }
 
@@ -82,7 +85,7 @@ async function run (file: UploadSource, options: UploadOptions): Promise<Uploade
       // Instructions are used once: after a fault there are fresh ones, which say what has arrived.
       const { file: { sizeBytes }, upload: instructions } = reply ?? (await callService<UploadReply>(options, 'GET', path, { signal })).body
       reply = undefined
-      if (instructions && sizeBytes !== file.size) throw new UploadError('OBJECT_MISMATCH', 0, 'The upload was begun with a file of another size.')
+      if (instructions && (sizeBytes ?? file.size) !== file.size) throw new UploadError('OBJECT_MISMATCH', 0, 'The upload was begun with a file of another size.')
       try {
         if (instructions) await send(instructions, file, path, options)
         const uploaded = await complete(path, options)

@@ -20,7 +20,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
       operationId: 'createUpload',
       tags: ['uploads'],
       summary: 'Ask for an upload URL',
-      description: 'Checks the policy, remembers the file and signs a URL that takes exactly this file: its length, its content type and, where given, its SHA-256 are bound, and it can create but never overwrite. Send the bytes with the method, URL and headers in the reply, then call complete. A 412 on the PUT means that the bytes are there already (an earlier try arrived): call complete. A 403 after `expiresAt` means that the URL has ended: GET /uploads/{id} gives a new one.',
+      description: 'Checks the policy, remembers the file and signs a URL that takes exactly this file: its length, its content type and, where given, its SHA-256 are bound, and it can create but never overwrite. Send the bytes with the method, URL and headers in the reply, then call complete. `upload.method` in the reply says how: one PUT, a form (POST) or in parts (multipart). A 412 on the PUT means that the bytes are there already (an earlier try arrived): call complete. A 403 after `expiresAt` means that the URL has ended: GET /uploads/{id} gives a new one.',
       headers: IdempotencyHeaders,
       body: CreateUploadBody,
       response: {
