@@ -177,6 +177,17 @@ t.test('the service is asked again after as long as it says', async t => {
   t.ok(error, 'an hour is not waited for')
 })
 
+t.test('a service that fails for a moment is asked again', async t => {
+  const scene = await setScene(t)
+  scene.front.onNext('POST', '/uploads', { status: 408 })
+  scene.front.onNext('POST', '/complete', { status: 429 })
+  t.equal((await upload(PICTURE, { ...optionsOf(scene), policy: 'pictures' })).status, 'ready')
+  scene.front.onNext('POST', '/uploads', { status: 502, body: '<h1>Bad Gateway</h1>' })
+  scene.front.onNext('POST', '/complete', { status: 200, body: '{"file":{"id"' })
+  t.equal((await upload(PICTURE, { ...optionsOf(scene), policy: 'pictures' })).status, 'ready', 'also when something else answers, or half of it')
+  t.equal(scene.front.seen.length, 8)
+})
+
 t.test('a file that is still being looked at is asked for again', async t => {
   const scene = await setScene(t)
   scene.front.onNext('POST', '/complete', { status: 202, headers: { 'retry-after': '1' }, body: '{"file":{"status":"verifying"}}' })
