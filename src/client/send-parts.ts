@@ -2,6 +2,7 @@ import type { components } from './api-types.js'
 import { callService, type Service } from './call-service.js'
 import { PassingFault, retry } from './retry.js'
 import { sendBytes } from './send-bytes.js'
+import { UploadError } from './upload-error.js'
 import { readSlice, type UploadSource } from './upload-source.js'
 
 type PartInstructions = components['schemas']['PartInstructions']
@@ -35,6 +36,8 @@ export async function sendParts (instructions: components['schemas']['MultipartI
     const partNumbers = [partNumber, ...waiting.filter(number => !urls.has(number))].slice(0, URLS_PER_CALL)
     const { body } = await callService<{ parts: PartInstructions[] }>(options, 'POST', `${path}/parts`, { body: { partNumbers }, signal })
     for (const part of body.parts) urls.set(part.partNumber, part)
+    // Else it would be asked for without end.
+    if (!urls.has(partNumber)) throw new UploadError('UNEXPECTED_REPLY', 200, `The service gave no URL for part ${partNumber}.`)
   }
 
   /** Gives a URL away: whoever comes again gets a fresh one. */
