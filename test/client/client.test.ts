@@ -141,8 +141,10 @@ t.test('a lost reply never makes a second upload', async t => {
 t.test('an idempotency key of one\'s own finds the same upload again', async t => {
   const scene = await setScene(t)
   const first = await upload(PICTURE, { ...optionsOf(scene), policy: 'pictures', idempotencyKey: 'lake' })
-  const second = await upload(PICTURE, { ...optionsOf(scene), policy: 'pictures', idempotencyKey: 'lake' })
+  const progress: number[] = []
+  const second = await upload(PICTURE, { ...optionsOf(scene), policy: 'pictures', idempotencyKey: 'lake', onProgress: sent => progress.push(sent) })
   t.equal(second.id, first.id)
+  t.same(progress, [PICTURE.size], 'it is all there')
   t.equal(scene.storage.count('PUT'), 1, 'nothing is sent again')
 })
 

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { PassingFault, retry } from '../../src/client/retry.js'
+import { PassingFault, retry, wait } from '../../src/client/retry.js'
 import { UploadError } from '../../src/client/upload-error.js'
 
 const busy = new UploadError('STORAGE_ERROR', 503, 'Busy.')
@@ -56,6 +56,7 @@ t.test('a signal ends the waiting with its reason', async t => {
     throw new PassingFault(new UploadError('RATE_LIMITED', 429, 'Wait.', { retryAfterSeconds: 60 }))
   }, controller.signal)
   await t.rejects(waiting, reason)
+  await t.rejects(wait(60_000, AbortSignal.abort(reason)), reason, 'also one that has come before')
 })
 
 /** Lets every wait be over at once, and tells how long it would have been. */
