@@ -1,7 +1,7 @@
 import neostandard, { plugins } from 'neostandard'
 
 export default [
-  { ignores: ['dist/', '.data/', '.tap/', 'test/openapi/client-types.d.ts'] },
+  { ignores: ['dist/', '.data/', '.tap/'] },
   ...neostandard({ ts: true }),
   {
     files: ['**/*.ts'],
