@@ -1,7 +1,8 @@
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { buildApp, type AppOptions } from './app.js'
-import type { Config } from './config.js'
+import { ConfigError, type Config } from './config.js'
+import { lockSqlite } from './database/sqlite.js'
 import { sweepUploads } from './jobs/sweep-uploads.js'
 import { closeServices, createServices, type Services } from './services.js'
 
@@ -27,6 +28,10 @@ export async function startServer (config: Config, development?: AppOptions['dev
     for (const warning of config.warnings) services.log.warn(warning)
     await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
     const { port } = app.server.address() as AddressInfo
+    const unlock = await lockDatabase(config).catch(async (error: unknown) => {
+      await app.close()
+      throw error
+    })
 
     const sweeping = startSweeping(services)
     const close = async (): Promise<void> => {
@@ -37,12 +42,21 @@ export async function startServer (config: Config, development?: AppOptions['dev
       clearTimeout(deadline)
       await sweeping.stop()
       await closeServices(services)
+      unlock()
     }
     return { url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`, services, close: () => (closing ??= close()) }
   } catch (error) {
     await closeServices(services)
     throw error
   }
+}
+
+/** @throws {ConfigError} when another process serves the same SQLite file */
+async function lockDatabase ({ database: { url } }: Config): Promise<() => void> {
+  if (!url.startsWith('sqlite:') || url === 'sqlite::memory:') return () => {}
+  const unlock = lockSqlite(url.slice('sqlite:'.length))
+  if (!unlock) throw new ConfigError(['DATABASE_URL: another process serves this SQLite file already, and SQLite is for one; use postgres:// for several'])
+  return unlock
 }
 
 /** Sweeps now and then, never twice at once, and at other moments than the other processes. */

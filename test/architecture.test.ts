@@ -6,7 +6,7 @@ import t from 'tap'
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'cli.ts': ['cli'],
   cli: ['config', 'server', 'services', 'database', 'policies', 'jobs'],
-  'server.ts': ['config', 'services', 'app', 'jobs'],
+  'server.ts': ['config', 'database', 'services', 'app', 'jobs'],
   jobs: ['errors', 'files', 'services', 'uploads'],
   'app.ts': ['database', 'files', 'policies', 'uploads', 'downloads', 'deletions', 'usage', 'plugins', 'problem-schemas', 'services', 'version'],
   'services.ts': ['config', 'database', 'object-storage', 'policies', 'files'],

@@ -97,6 +97,22 @@ t.test('a taken port says which and what to do', async t => {
   t.equal(running.stderr(), `presignd: port ${port} is taken: choose another with PORT\n`)
 })
 
+t.test('T41 F45: a second process on one SQLite file is refused, and may follow the first, however that ended', async t => {
+  const env = { ...await testEnvironment(t), ...good }
+  const start = () => runNode(t, ['src/cli.ts', 'serve'], env)
+  const first = start()
+  await first.output(/presignd is ready/)
+  const second = start()
+  t.equal(await second.ended, 1)
+  t.match(second.stderr(), /^presignd: DATABASE_URL: another process serves this SQLite file already.*\n$/)
+  first.child.kill('SIGKILL')
+  await first.ended
+  const third = start()
+  await third.output(/presignd is ready/)
+  third.child.kill('SIGTERM')
+  t.equal(await third.ended, 0)
+})
+
 t.test('presignd migrate says what it did, once', async t => {
   const env = { ...await testEnvironment(t), ...good }
   for (const line of [/^migrated: 0001-files/, /^nothing to migrate$/m]) {

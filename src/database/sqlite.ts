@@ -33,6 +33,29 @@ export function sqliteDialect (path: string): Dialect {
   })
 }
 
+/**
+ * Makes this process the one that serves a SQLite database, until the lock is given back or the process ends,
+ * however it ends. Rate limits and commits assume that there is one.
+ * @returns what gives the lock back; null when another process has it
+ */
+export function lockSqlite (path: string): (() => void) | null {
+  const lockPath = `${resolve(path)}.lock`
+  mkdirSync(dirname(lockPath), { recursive: true })
+  const lock = openSqlite(lockPath)
+  try {
+    // A transaction that is never committed: the lock on the file is the operating system's.
+    lock.exec('begin exclusive')
+    return () => lock.close()
+  } catch (error) {
+    lock.close()
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return null
+    throw error
+  }
+}
+
+/** https://www.sqlite.org/rescode.html#busy */
+const SQLITE_BUSY = 5
+
 function openSqlite (path: string): DatabaseSync {
   const require = createRequire(import.meta.url)
   const builtin = process.getBuiltinModule?.('node:sqlite') as { DatabaseSync: new (path: string) => DatabaseSync } | undefined
