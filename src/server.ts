@@ -33,6 +33,7 @@ export async function startServer (config: Config, development?: AppOptions['dev
       throw error
     })
 
+    compareWithStore(services)
     const sweeping = startSweeping(services)
     const close = async (): Promise<void> => {
       services.log.info({ drainSeconds: config.shutdownDrainSeconds }, 'closing')
@@ -57,6 +58,13 @@ async function lockDatabase ({ database: { url } }: Config): Promise<() => void>
   const unlock = lockSqlite(url.slice('sqlite:'.length))
   if (!unlock) throw new ConfigError(['DATABASE_URL: another process serves this SQLite file already, and SQLite is for one; use postgres:// for several'])
   return unlock
+}
+
+/** Says at once, not at the first upload, when the bucket cannot be reached or the clocks differ. */
+function compareWithStore ({ objectStorage, config: { s3 }, log }: Services): void {
+  objectStorage.isReachable(s3.bucket).then(isReachable => {
+    if (!isReachable) log.warn({ bucket: s3.bucket }, 'the bucket does not answer: check S3_ENDPOINT, S3_BUCKET and the credentials')
+  }, () => {})
 }
 
 /** Sweeps now and then, never twice at once, and at other moments than the other processes. */

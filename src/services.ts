@@ -50,7 +50,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
       log,
       database,
       files: createFilesRepository(database),
-      objectStorage: createObjectStorage(config, buckets),
+      objectStorage: createObjectStorage(config, buckets, log),
       policies,
       buckets: new Map([...buckets].map(([name, { bucket }]) => [name, bucket])),
       cursorSecret: await sharedSecret(database, 'cursor'),
@@ -64,6 +64,12 @@ export async function createServices (config: Config, log: Logger = createLog(co
   }
 }
 
+/** For what no reply waits for; a fault goes to the log. */
+export function runInBackground ({ background, log }: Services, work: Promise<unknown>): void {
+  const done = work.catch((error: unknown) => log.warn({ err: error }, 'work in the background failed')).finally(() => background.delete(done))
+  background.add(done)
+}
+
 const BACKGROUND_TIMEOUT_MS = 5_000
 
 export async function closeServices (services: Services): Promise<void> {
@@ -73,17 +79,19 @@ export async function closeServices (services: Services): Promise<void> {
   await services.database.destroy()
 }
 
-function createObjectStorage ({ s3 }: Config, buckets: ReadonlyMap<string, BucketEntry>): ObjectStorage {
+function createObjectStorage ({ s3 }: Config, buckets: ReadonlyMap<string, BucketEntry>, log: Logger): ObjectStorage {
   const bindsPayload = !s3.keepsChecksums
+  const onClockSkew = (seconds: number): void => log.warn({ seconds }, 'the clock of this server and that of the object storage differ: set it by NTP')
   const others = [...buckets.values()].map(entry => [entry.bucket, createS3ObjectStorage({
     region: entry.region ?? s3.region,
     endpoint: entry.endpoint,
     publicEndpoint: entry.publicEndpoint,
     forcePathStyle: entry.forcePathStyle ?? s3.forcePathStyle,
     bindsPayload,
+    onClockSkew,
     ...(entry.profile !== undefined && { profile: entry.profile })
   })] as const)
-  return joinObjectStorages(createS3ObjectStorage({ ...s3, bindsPayload }), new Map(others))
+  return joinObjectStorages(createS3ObjectStorage({ ...s3, bindsPayload, onClockSkew }), new Map(others))
 }
 
 /** What must never be read in a log, wherever it turns up: tokens and signed URLs. */

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Kysely } from 'kysely'
 import { ApiError } from '../errors.js'
 import { postgresDialect } from './postgres.js'
@@ -35,6 +36,22 @@ export async function query<T> (run: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (!isOutage(error)) throw error
     throw new ApiError('NOT_READY', 'The database does not answer. Try again in a moment.', { cause: error, retryAfterSeconds: 2 })
+  }
+}
+
+/** Deadlock and serialisation failure: https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html */
+const CONFLICT = new Set<unknown>(['40P01', '40001'])
+const MAX_ATTEMPTS = 3
+
+/** Runs a transaction, and again, up to three times, when PostgreSQL took it back in favour of another one. */
+export async function retryConflicts<T> (run: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await run()
+    } catch (error) {
+      if (attempt === MAX_ATTEMPTS || !CONFLICT.has((error as { code?: unknown }).code)) throw error
+      await delay(attempt * 20 * (0.5 + Math.random()))
+    }
   }
 }
 

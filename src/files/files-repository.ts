@@ -1,5 +1,5 @@
 import { sql, type Kysely, type Transaction, type UpdateObject } from 'kysely'
-import { query } from '../database/database.js'
+import { query, retryConflicts } from '../database/database.js'
 import type { Database } from '../database/schema.js'
 import type { OwnerScope } from '../user.js'
 import type { DeletedFile, ExpiredFile, File, FileId, FileStatus, PendingFile, ReadyFile, RejectedFile, VerifyingFile } from './file.js'
@@ -59,7 +59,7 @@ export function createFilesRepository (database: Kysely<Database>) {
   }
 
   async function inTransaction<T> (run: (transaction: Transaction<Database>) => Promise<T>): Promise<T> {
-    return await query(async () => await database.transaction().execute(run))
+    return await query(async () => await retryConflicts(async () => await database.transaction().execute(run)))
   }
 
   const giveBackPending = (file: File): Usage => ({ files: -1, bytes: -file.reservedBytes, pending: -1 })

@@ -1,3 +1,4 @@
+import type { ObjectStorage } from '../object-storage/object-storage.js'
 import type { Services } from '../services.js'
 import type { File, ReadyFile } from './file.js'
 
@@ -7,7 +8,7 @@ import type { File, ReadyFile } from './file.js'
  */
 export async function purgeObject ({ objectStorage, files, now, log }: Services, tombstone: File): Promise<void> {
   try {
-    if (tombstone.multipartUploadId !== null) await objectStorage.abortMultipartUpload(tombstone, tombstone.multipartUploadId)
+    if (tombstone.method === 'multipart') await abortParts(objectStorage, tombstone, tombstone.multipartUploadId === null ? [] : [tombstone.multipartUploadId])
     if (tombstone.stagingKey !== null) await objectStorage.deleteObject({ bucket: tombstone.bucket, key: tombstone.stagingKey })
     await objectStorage.deleteObject(tombstone)
     await files.markPurged(tombstone.id, now())
@@ -16,13 +17,25 @@ export async function purgeObject ({ objectStorage, files, now, log }: Services,
   }
 }
 
-/** The sealed copy is what counts: what is left in staging goes, and again once no form can bring it back. */
-export async function purgeStaging ({ objectStorage, files, now, log }: Services, file: ReadyFile): Promise<void> {
-  if (file.stagingKey === null) return
+/** Also of uploads that a process began and died before it could write their ids into the row. */
+async function abortParts (objectStorage: ObjectStorage, file: File, begun: string[]): Promise<void> {
+  for await (const { key, multipartUploadId } of objectStorage.listMultipartUploads(file.bucket, file.key)) {
+    if (key === file.key && !begun.includes(multipartUploadId)) begun.push(multipartUploadId)
+  }
+  for (const multipartUploadId of begun) await objectStorage.abortMultipartUpload(file, multipartUploadId)
+}
+
+/**
+ * The object at the final key is what counts. What is left in staging goes, and again once no form can bring it
+ * back; so do parts of uploads that lost.
+ */
+export async function purgeLeftovers ({ objectStorage, files, now, log }: Services, file: ReadyFile): Promise<void> {
   try {
+    if (file.method === 'multipart') await abortParts(objectStorage, file, [])
+    if (file.stagingKey === null) return
     await objectStorage.deleteObject({ bucket: file.bucket, key: file.stagingKey })
     await files.markStagingPurged(file.id, now())
   } catch (error) {
-    log.warn({ err: error, fileId: file.id }, 'a staging object could not be deleted yet')
+    log.warn({ err: error, fileId: file.id }, 'what an upload left over could not be deleted yet')
   }
 }

@@ -1,6 +1,6 @@
 import { ApiError } from '../errors.js'
 import type { File } from '../files/file.js'
-import { purgeObject, purgeStaging } from '../files/purge-object.js'
+import { purgeObject, purgeLeftovers } from '../files/purge-object.js'
 import type { Services } from '../services.js'
 import { LEASE_MS, settleUpload } from '../uploads/settle-upload.js'
 
@@ -48,7 +48,7 @@ async function sweep (services: Services, file: File): Promise<'ready' | 'expire
     switch (file.status) {
       case 'pending':
       case 'verifying': return await sweepUnsettled(services, file)
-      case 'ready': await purgeStaging(services, file); return null
+      case 'ready': await purgeLeftovers(services, file); return null
       default: await purgeObject(services, file); return null
     }
   } catch (error) {

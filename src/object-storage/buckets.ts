@@ -20,6 +20,8 @@ export function joinObjectStorages (main: ObjectStorage, others: ReadonlyMap<str
     listParts: async (location, id) => await at(location).listParts(location, id),
     completeMultipartUpload: async (location, ...rest) => await at(location).completeMultipartUpload(location, ...rest),
     abortMultipartUpload: async (location, id) => await at(location).abortMultipartUpload(location, id),
+    listObjects: (bucket, prefix) => at({ bucket }).listObjects(bucket, prefix),
+    listMultipartUploads: (bucket, prefix) => at({ bucket }).listMultipartUploads(bucket, prefix),
     isReachable: async bucket => await at({ bucket }).isReachable(bucket),
     close () {
       for (const storage of [main, ...others.values()]) storage.close()

@@ -81,6 +81,21 @@ export interface StoredPart {
   readonly checksums: readonly Checksum[]
 }
 
+/** An object as a listing shows it. */
+export interface ListedObject {
+  readonly key: string
+  readonly sizeBytes: number
+  readonly etag: string
+  readonly modifiedAt: Date
+}
+
+/** A multipart upload that is neither completed nor aborted. */
+export interface OpenMultipartUpload {
+  readonly key: string
+  readonly multipartUploadId: string
+  readonly initiatedAt: Date
+}
+
 /**
  * The port to an S3 store. The presign methods talk to nobody; the others ask the store, try a passing fault up
  * to three times and answer within ten seconds, but for the two that say otherwise.
@@ -141,6 +156,12 @@ export interface ObjectStorage {
 
   /** Until no part is left. Safe to repeat. */
   abortMultipartUpload (location: ObjectLocation, multipartUploadId: string): Promise<void>
+
+  /** All objects whose keys begin so, in the order of their keys (by UTF-8 bytes), page by page, in the same memory for any number. */
+  listObjects (bucket: string, prefix: string): AsyncIterable<ListedObject>
+
+  /** All open multipart uploads whose keys begin so, in the order of their keys, page by page. */
+  listMultipartUploads (bucket: string, prefix: string): AsyncIterable<OpenMultipartUpload>
 
   /** Whether the bucket answers with these credentials, for the detail of `/readyz`. */
   isReachable (bucket: string): Promise<boolean>

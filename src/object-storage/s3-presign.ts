@@ -10,6 +10,8 @@ export interface PresignOptions {
   readonly client: S3Client
   /** Bind a SHA-256 by the hash of the payload, for stores that do not keep the checksums of AWS. */
   readonly bindsPayload: boolean
+  /** @throws {ApiError} CLOCK_SKEW */
+  readonly checkClock?: (bucket: string) => void
 }
 
 type Presign = Pick<ObjectStorage, 'presignPut' | 'presignPost' | 'presignParts' | 'presignGet' | 'presignDelete'>
@@ -22,7 +24,7 @@ const PARTS_PER_TURN = 50
 const MIN_LIFE_SECONDS = 60
 
 /** The half of the port that signs. Only reading the credentials may take time. */
-export function createPresign ({ client, bindsPayload }: PresignOptions): Presign {
+export function createPresign ({ client, bindsPayload, checkClock = () => {} }: PresignOptions): Presign {
   const bucketUrls = new Map<string, Promise<URL>>()
 
   /** The SDK's rules for endpoints, asked once per bucket. */
@@ -41,6 +43,7 @@ export function createPresign ({ client, bindsPayload }: PresignOptions): Presig
 
   /** Whose signature it is, and until when: never longer than the credentials live. */
   async function prepare (bucket: string, { signedAt, expiresInSeconds }: { signedAt: Date, expiresInSeconds: number }) {
+    checkClock(bucket)
     try {
       const [credentials, region, url] = await Promise.all([client.config.credentials(), client.config.region(), bucketUrl(bucket)])
       const begin = new Date(Math.floor(signedAt.getTime() / 1000) * 1000)

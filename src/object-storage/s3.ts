@@ -1,9 +1,10 @@
 import {
   AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CopyObjectCommand, CreateMultipartUploadCommand, DeleteObjectCommand,
-  GetObjectCommand, HeadBucketCommand, HeadObjectCommand, ListPartsCommand, S3Client, S3ServiceException,
-  type HeadObjectCommandOutput, type S3ClientConfig
+  GetObjectCommand, HeadBucketCommand, HeadObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, ListPartsCommand, S3Client, S3ServiceException,
+  type HeadObjectCommandOutput, type ListMultipartUploadsCommandOutput, type ListObjectsV2CommandOutput, type S3ClientConfig
 } from '@aws-sdk/client-s3'
 import { ApiError } from '../errors.js'
+import { createClockWatch } from './clock-watch.js'
 import type { Checksum, ObjectStorage, StoredObject, StoredPart } from './object-storage.js'
 import { createPresign } from './s3-presign.js'
 
@@ -20,6 +21,8 @@ export interface S3Options {
   readonly profile?: string
   /** The SDK's own provider chain when left out. */
   readonly credentials?: NonNullable<S3ClientConfig['credentials']>
+  /** Hears once when the clock here and the store's differ by more than half a minute; positive when this one is ahead. */
+  readonly onClockSkew?: (seconds: number) => void
 }
 
 /** The whole of one call, retries included. */
@@ -44,7 +47,7 @@ const SET_BY_FETCH = new Set(['no-cache', 'max-age=0'])
  * An S3 store: the AWS SDK asks it, one client for the life of the process, credentials from the SDK's own
  * provider chain; URLs are signed here.
  */
-export function createS3ObjectStorage ({ region, endpoint, publicEndpoint, forcePathStyle, bindsPayload = false, profile, credentials }: S3Options): ObjectStorage {
+export function createS3ObjectStorage ({ region, endpoint, publicEndpoint, forcePathStyle, bindsPayload = false, profile, credentials, onClockSkew = () => {} }: S3Options): ObjectStorage {
   const options = (endpoint: string | undefined, requestTimeout: number): S3ClientConfig => ({
     region,
     ...(endpoint !== undefined && { endpoint }),
@@ -60,6 +63,8 @@ export function createS3ObjectStorage ({ region, endpoint, publicEndpoint, force
   const client = new S3Client(options(endpoint, REQUEST_TIMEOUT_MS))
   const patient = new S3Client(options(endpoint, COMPLETE_TIMEOUT_MS))
   const publicClient = publicEndpoint === undefined ? client : new S3Client(options(publicEndpoint, REQUEST_TIMEOUT_MS))
+  const clock = createClockWatch(onClockSkew)
+  for (const asking of [client, patient]) clock.watch(asking)
 
   const ask = async <T>(what: string, call: (abort: { abortSignal: AbortSignal }) => Promise<T>, timeoutMs = CALL_TIMEOUT_MS): Promise<T | null> => {
     try {
@@ -90,12 +95,11 @@ export function createS3ObjectStorage ({ region, endpoint, publicEndpoint, force
   }
 
   return {
-    ...createPresign({ client: publicClient, bindsPayload }),
+    ...createPresign({ client: publicClient, bindsPayload, checkClock: bucket => clock.check(async () => await client.send(new HeadBucketCommand({ Bucket: bucket }))) }),
 
     async headObject ({ bucket, key }) {
       const command = new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' })
-      const head = await ask('HeadObject', async abort => await client.send(command, abort))
-      return head && toStoredObject(head)
+      return await ask('HeadObject', async abort => toStoredObject(await client.send(command, abort)))
     },
 
     async readFirstBytes ({ bucket, key }, etag, count) {
@@ -164,6 +168,30 @@ export function createS3ObjectStorage ({ region, endpoint, publicEndpoint, force
       throw new ApiError('OBJECT_STORAGE_ERROR', 'The parts of the upload are not gone yet.', { retryAfterSeconds: 5 })
     },
 
+    async * listObjects (bucket, prefix) {
+      let token: string | undefined
+      do {
+        const command = new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ...(token !== undefined && { ContinuationToken: token }) })
+        const page: ListObjectsV2CommandOutput = found(await ask('ListObjectsV2', async abort => await client.send(command, abort)))
+        for (const { Key = '', Size = 0, ETag = '', LastModified = new Date(0) } of page.Contents ?? []) {
+          yield { key: Key, sizeBytes: Size, etag: ETag, modifiedAt: LastModified }
+        }
+        token = page.NextContinuationToken
+      } while (token !== undefined)
+    },
+
+    async * listMultipartUploads (bucket, prefix) {
+      let marker: { readonly KeyMarker: string, readonly UploadIdMarker: string } | undefined
+      do {
+        const command = new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix, ...marker })
+        const page: ListMultipartUploadsCommandOutput = found(await ask('ListMultipartUploads', async abort => await client.send(command, abort)))
+        for (const { Key = '', UploadId = '', Initiated = new Date(0) } of page.Uploads ?? []) {
+          yield { key: Key, multipartUploadId: UploadId, initiatedAt: Initiated }
+        }
+        marker = page.IsTruncated ? { KeyMarker: page.NextKeyMarker ?? '', UploadIdMarker: page.NextUploadIdMarker ?? '' } : undefined
+      } while (marker !== undefined)
+    },
+
     async isReachable (bucket) {
       try {
         await client.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) })
@@ -179,7 +207,15 @@ export function createS3ObjectStorage ({ region, endpoint, publicEndpoint, force
   }
 }
 
+/** A listing has no 404 but that of the bucket. */
+function found<T> (page: T | null): T {
+  if (page) return page
+  throw new ApiError('OBJECT_STORAGE_ERROR', 'The bucket was not found.', { retryAfterSeconds: 5 })
+}
+
 function toStoredObject (head: HeadObjectCommandOutput): StoredObject {
+  // To take a missing length for zero would reject a good upload.
+  if (head.ContentLength === undefined || head.ETag === undefined) throw new Error('The reply has no Content-Length or no ETag')
   const unsigned = {
     'content-encoding': head.ContentEncoding,
     'content-language': head.ContentLanguage,
@@ -189,8 +225,8 @@ function toStoredObject (head: HeadObjectCommandOutput): StoredObject {
     'x-amz-website-redirect-location': head.WebsiteRedirectLocation
   }
   return {
-    sizeBytes: head.ContentLength ?? 0,
-    etag: head.ETag ?? '',
+    sizeBytes: head.ContentLength,
+    etag: head.ETag,
     contentType: head.ContentType ?? '',
     checksums: head.ChecksumType === 'COMPOSITE' ? [] : toChecksums(head),
     unsignedHeaders: [

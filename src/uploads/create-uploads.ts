@@ -5,7 +5,7 @@ import type { File, LivingFile, PendingFile } from '../files/file.js'
 import type { NewFile } from '../files/file-row.js'
 import type { Inserted } from '../files/insert-pending.js'
 import { purgeObject } from '../files/purge-object.js'
-import type { Services } from '../services.js'
+import { runInBackground, type Services } from '../services.js'
 import type { User } from '../user.js'
 import { beginMultipart } from './begin-multipart.js'
 import { getUpload } from './get-upload.js'
@@ -66,7 +66,8 @@ async function begin (services: Services, file: PendingFile, { createdAt, idempo
     return begun ? { file: begun, upload: await signInstructions(services, begun, createdAt) } : { file }
   } catch (error) {
     const expired = idempotency === null ? await services.files.markExpired(file.id, file, services.now()) : null
-    if (expired) await purgeObject(services, expired)
+    // The client is told at once: a store that hangs would keep it waiting for this, too.
+    if (expired) runInBackground(services, purgeObject(services, expired))
     throw error
   }
 }

@@ -1,6 +1,6 @@
 import { ApiError } from '../errors.js'
 import type { ReadyFile, VerifyingFile } from '../files/file.js'
-import { purgeObject, purgeStaging } from '../files/purge-object.js'
+import { purgeObject, purgeLeftovers } from '../files/purge-object.js'
 import type { Services } from '../services.js'
 import { assembleObject, type ClaimedPart } from './assemble-object.js'
 import { verifyObject, type Verdict } from './verify-object.js'
@@ -48,11 +48,11 @@ async function finish (services: Services, file: VerifyingFile, verdict: Verdict
     case 'match': {
       if (file.replaces === null) {
         const ready = await files.markReady(file, verdict, now)
-        if (ready) await purgeStaging(services, ready)
+        if (ready) await purgeLeftovers(services, ready)
         return ready
       }
       const swapped = await files.markReadyReplacing(file, file.replaces, verdict, now)
-      if (swapped) await purgeStaging(services, swapped.ready)
+      if (swapped) await purgeLeftovers(services, swapped.ready)
       if (swapped?.old) await purgeObject(services, swapped.old)
       return swapped && swapped.ready
     }

@@ -9,6 +9,10 @@ import pg from 'pg'
 export interface PostgresServer {
   /** Names the `postgres` database, with the user and password to open it. */
   readonly url: string
+  /** Ends it at once, as `pg_ctl stop -m immediate` does: no connection is told. */
+  crash (): Promise<void>
+  /** After a crash: the same data on the same port. */
+  restart (): Promise<void>
   /** Stops the server and deletes its data. Safe to repeat. */
   stop (): Promise<void>
 }
@@ -70,6 +74,12 @@ export async function startPostgres (): Promise<PostgresServer> {
     process.once('exit', killAtExit)
     return {
       url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`,
+      crash: async () => {
+        const pid = postmasterPid(databaseDir)
+        process.kill(pid, 'SIGQUIT')
+        while (isAlive(pid)) await new Promise(resolve => setImmediate(resolve))
+      },
+      restart: async () => { await server.start() },
       stop: async () => {
         await server.stop()
         process.removeListener('exit', killAtExit)
@@ -141,12 +151,23 @@ async function freePort (): Promise<number> {
 /** The last resort for a process that ends without `stop`: at exit only synchronous work is done. */
 function killServer (databaseDir: string): void {
   try {
-    const [pid] = readFileSync(join(databaseDir, 'postmaster.pid'), 'utf8').split('\n')
-    process.kill(Number(pid), 'SIGQUIT')
+    process.kill(postmasterPid(databaseDir), 'SIGQUIT')
   } catch {
     // Already gone.
   }
   rmSync(databaseDir, { recursive: true, force: true })
+}
+
+function postmasterPid (databaseDir: string): number {
+  return Number(readFileSync(join(databaseDir, 'postmaster.pid'), 'utf8').split('\n')[0])
+}
+
+function isAlive (pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
 }
 
 /**
