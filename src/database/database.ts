@@ -62,12 +62,15 @@ export async function retryConflicts<T> (run: () => Promise<T>): Promise<T> {
 const POSTGRES_OUTAGE = /^(08...|25006|40...|53...|57...|58...)$/
 /** SQLITE_BUSY, _READONLY, _IOERR, _FULL, _CANTOPEN: https://www.sqlite.org/rescode.html */
 const SQLITE_OUTAGE = new Set([5, 8, 10, 13, 14])
+/** The same in words: the package for Node 20 leaves the number out where a statement returns rows. */
+const SQLITE_OUTAGE_WORDS = /^(database is locked|attempt to write a readonly database|disk I\/O error|database or disk is full|unable to open database file)/
 const NETWORK_OUTAGE = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT'])
 
 function isOutage (error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { code, errcode } = error as { code?: unknown, errcode?: unknown }
   if (typeof errcode === 'number') return SQLITE_OUTAGE.has(errcode & 0xff)
+  if (code === 'ERR_SQLITE_ERROR') return SQLITE_OUTAGE_WORDS.test(error.message)
   if (typeof code === 'string') return POSTGRES_OUTAGE.test(code) || NETWORK_OUTAGE.has(code)
   // The pool and the client of pg say these without a code.
   return /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|not queryable/i.test(error.message)

@@ -63,6 +63,20 @@ function openSqlite (path: string): DatabaseSync {
   return new DatabaseSync(path)
 }
 
+/**
+ * A full disk and the like end a transaction by themselves, and then there is nothing to roll back: the error that
+ * it ended by is the one to hear of.
+ * @see https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction
+ */
+function rollback (statement: ReturnType<DatabaseSync['prepare']>, parameters: readonly unknown[]): ReturnType<typeof statement.run> {
+  try {
+    return statement.run(...parameters)
+  } catch (error) {
+    if (error instanceof Error && error.message.includes('no transaction is active')) return { changes: 0, lastInsertRowid: 0 }
+    throw error
+  }
+}
+
 const MAX_PREPARED = 200
 
 /** Kysely speaks the interface of better-sqlite3, which tells statements that return rows from others, and prepares each query anew: here a text is prepared once. */
@@ -77,7 +91,7 @@ function adapt (database: DatabaseSync): SqliteDatabase {
       const entry = {
         reader: /^\s*(select|with|pragma|explain)\b|\breturning\b/i.test(sql),
         all: parameters => statement.all(...parameters),
-        run: parameters => statement.run(...parameters),
+        run: parameters => sql === 'rollback' ? rollback(statement, parameters) : statement.run(...parameters),
         iterate: parameters => statement.iterate(...parameters)
       } satisfies ReturnType<SqliteDatabase['prepare']>
       // Texts of queries are few, but for lists of ids of every length: those may push others out.
