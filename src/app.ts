@@ -25,6 +25,8 @@ import { uploadRoutes } from './uploads/routes.js'
 import { MultipartInstructions, PartInstructions, PostInstructions, PutInstructions } from './uploads/schemas.js'
 import { usageRoutes } from './usage/routes.js'
 import { VERSION } from './version.js'
+import { webhookRoutes } from './webhooks/routes.js'
+import { describeWebhooks, FileEvent } from './webhooks/schemas.js'
 
 export interface AppOptions {
   /** While true, /readyz fails and connections are closed after their reply. */
@@ -72,9 +74,9 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   await app.register(addressRateLimit, config.rateLimits)
   await app.register(authentication, { ...config.jwt, now })
   await app.register(userRateLimit, config.rateLimits)
-  await app.register(openapi, { version: VERSION, docsUi: config.docsUi })
+  await app.register(openapi, { version: VERSION, docsUi: config.docsUi, webhooks: describeWebhooks() })
   // What routes refer to by name, and what openapi.yaml lists as components.
-  for (const schema of [Problem, FileBody, PutInstructions, PostInstructions, PartInstructions, MultipartInstructions, PolicyBody]) app.addSchema(schema)
+  for (const schema of [Problem, FileBody, PutInstructions, PostInstructions, PartInstructions, MultipartInstructions, PolicyBody, FileEvent]) app.addSchema(schema)
 
   await app.register(health, {
     isDatabaseReady: async () => await isMigrated(services.database),
@@ -87,6 +89,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   await app.register(downloadRoutes, { services })
   await app.register(deletionRoutes, { services })
   await app.register(usageRoutes, { services })
+  await app.register(webhookRoutes, { services })
   if (development) await app.register(development)
   return app
 }

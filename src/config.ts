@@ -51,6 +51,7 @@ export const Environment = Type.Object({
   DOWNLOAD_URL_TTL_SECONDS: seconds('How long a download URL lives, unless its policy says otherwise.', 900, 60, MAX_URL_TTL_SECONDS),
   COMPLETE_WAIT_SECONDS: seconds('How long `complete` may keep a client waiting before it answers 202 and goes on by itself.', 20, 0, 60),
   SWEEP_INTERVAL_SECONDS: seconds('How often to look for uploads whose client vanished and for objects to delete. 0 is never: run `presignd sweep` by a scheduler then.', 30, 0, 3600),
+  WEBHOOK_DELIVERY: flag('Deliver the webhooks of the policies file. With `false`, run `presignd webhooks deliver` by a scheduler.', true),
   RATE_LIMIT_ADDRESS_PER_MINUTE: Type.Integer({ description: 'Requests a minute from one address before the token is looked at; 0 is no limit.', default: 1200, minimum: 0 }),
   RATE_LIMIT_USER_PER_MINUTE: Type.Integer({ description: 'Requests a minute by one user; 0 is no limit.', default: 600, minimum: 0 }),
   DOCS_UI: flag('Show the API under /docs.', false),
@@ -84,6 +85,12 @@ export interface Config {
   readonly docsUi: boolean
   readonly logLevel: string
   readonly shutdownDrainSeconds: number
+  readonly webhookDelivery: boolean
+  /**
+   * The value of a variable that the policies file names, or of the file that NAME_FILE names.
+   * @throws {ConfigError}
+   */
+  readonly variable: (name: string) => string | undefined
   /** What is allowed but worth a warning in the log at start. */
   readonly warnings: readonly string[]
 }
@@ -145,6 +152,13 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     docsUi: environment.DOCS_UI,
     logLevel: environment.LOG_LEVEL,
     shutdownDrainSeconds: environment.SHUTDOWN_DRAIN_SECONDS,
+    webhookDelivery: environment.WEBHOOK_DELIVERY,
+    variable (name) {
+      const problems: string[] = []
+      const value = readVariable(env, name, problems)
+      if (problems.length > 0) throw new ConfigError(problems)
+      return value
+    },
     warnings: environment.JWT_AUDIENCE === 'any'
       ? ['JWT_AUDIENCE is "any": a token made for another service is accepted here too']
       : []
@@ -156,19 +170,25 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
 function readVariables (env: Readonly<Record<string, string | undefined>>, problems: string[]): Record<string, string> {
   const given: Record<string, string> = {}
   for (const name of Object.keys(Environment.properties)) {
-    const value = env[name]
-    const file = env[`${name}_FILE`]
-    if (value && file) problems.push(`${name} and ${name}_FILE are both set: keep one`)
-    else if (value) given[name] = value
-    else if (file) {
-      try {
-        given[name] = readFileSync(file, 'utf8').trim()
-      } catch (error) {
-        problems.push(`${name}_FILE cannot be read: ${(error as Error).message}`)
-      }
-    }
+    const value = readVariable(env, name, problems)
+    if (value !== undefined) given[name] = value
   }
   return given
+}
+
+function readVariable (env: Readonly<Record<string, string | undefined>>, name: string, problems: string[]): string | undefined {
+  const value = env[name]
+  const file = env[`${name}_FILE`]
+  if (value && file) problems.push(`${name} and ${name}_FILE are both set: keep one`)
+  else if (value) return value
+  else if (file) {
+    try {
+      return readFileSync(file, 'utf8').trim()
+    } catch (error) {
+      problems.push(`${name}_FILE cannot be read: ${(error as Error).message}`)
+    }
+  }
+  return undefined
 }
 
 function jwtConfig (environment: Environment, problems: string[]): JwtConfig {

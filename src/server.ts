@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { buildApp, type AppOptions } from './app.js'
 import { ConfigError, type Config } from './config.js'
 import { lockSqlite } from './database/sqlite.js'
+import { keepDelivering } from './jobs/keep-delivering.js'
 import { sweepUploads } from './jobs/sweep-uploads.js'
 import { closeServices, createServices, type Services } from './services.js'
 
@@ -34,14 +35,16 @@ export async function startServer (config: Config, development?: AppOptions['dev
     })
 
     compareWithStore(services)
-    const sweeping = startSweeping(services)
+    const jobs = [startSweeping(services), ...(config.webhookDelivery ? [keepDelivering(services)] : [])]
     const close = async (): Promise<void> => {
       services.log.info({ drainSeconds: config.shutdownDrainSeconds }, 'closing')
+      // They end while requests are still served: what is left to do is in the rows.
+      const ended = Promise.all(jobs.map(async job => await job.stop()))
       await delay(config.shutdownDrainSeconds * 1000)
       const deadline = setTimeout(() => app.server.closeAllConnections(), FINISH_TIMEOUT_MS)
       await app.close()
       clearTimeout(deadline)
-      await sweeping.stop()
+      await ended
       await closeServices(services)
       unlock()
     }

@@ -6,12 +6,16 @@ import type { Config } from './config.js'
 import { openDatabase, sharedSecret } from './database/database.js'
 import { isMigrated, migrate } from './database/migrate.js'
 import type { Database } from './database/schema.js'
+import { NO_EVENTS } from './files/file-events.js'
 import { createFilesRepository, type FilesRepository } from './files/files-repository.js'
 import { joinObjectStorages } from './object-storage/buckets.js'
 import type { ObjectStorage } from './object-storage/object-storage.js'
 import { createS3ObjectStorage } from './object-storage/s3.js'
 import { loadPolicies } from './policies/load-policies.js'
 import type { BucketEntry, Policies } from './policies/policy.js'
+import { createOutbox } from './webhooks/outbox.js'
+import { sendWebhook, systemLookup } from './webhooks/send-webhook.js'
+import type { Webhooks } from './webhooks/webhooks.js'
 
 /** Everything that a use case may need. Built once and passed on; a test passes another one. */
 export interface Services {
@@ -23,6 +27,7 @@ export interface Services {
   readonly policies: Policies
   /** The names in S3 of the policies file's buckets, by the names that policies use. */
   readonly buckets: ReadonlyMap<string, string>
+  readonly webhooks: Webhooks
   /** Signs list cursors; the same for every process on one database. */
   readonly cursorSecret: Buffer
   /** Work that goes on after its reply; the process ends when it is done. */
@@ -32,12 +37,15 @@ export interface Services {
   newId (): string
 }
 
+/** Standard Webhooks advises 15 to 30 seconds. */
+const WEBHOOK_TIMEOUT_MS = 15_000
+
 /**
  * Opens the database (and migrates it when configured), reads the policies and prepares the client of the store.
  * @throws {PolicyFileError} and whatever the database says when it cannot be reached
  */
 export async function createServices (config: Config, log: Logger = createLog(config)): Promise<Services> {
-  const { policies, buckets } = loadPolicies(config.policiesFile, config)
+  const { policies, buckets, webhooks } = loadPolicies(config.policiesFile, config)
   const database = openDatabase(config.database.url, { onError: error => log.warn({ err: error }, 'a database connection broke') })
   try {
     if (config.database.migrateAtStart) {
@@ -45,14 +53,20 @@ export async function createServices (config: Config, log: Logger = createLog(co
     } else if (!await isMigrated(database)) {
       throw new Error('The database lacks migrations: run "presignd migrate", or set DATABASE_MIGRATE=true')
     }
+    const outbox = createOutbox(database, webhooks, randomUUID)
     return {
       config,
       log,
       database,
-      files: createFilesRepository(database),
+      files: createFilesRepository(database, webhooks.length > 0 ? outbox : NO_EVENTS),
       objectStorage: createObjectStorage(config, buckets, log),
       policies,
       buckets: new Map([...buckets].map(([name, { bucket }]) => [name, bucket])),
+      webhooks: {
+        endpoints: new Map(webhooks.map(endpoint => [endpoint.name, endpoint])),
+        outbox,
+        send: async (...post) => await sendWebhook(...post, { timeoutMs: WEBHOOK_TIMEOUT_MS, lookup: systemLookup })
+      },
       cursorSecret: await sharedSecret(database, 'cursor'),
       background: new Set(),
       now: () => new Date(),

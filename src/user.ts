@@ -1,3 +1,5 @@
+import { ApiError } from './errors.js'
+
 /** Lets a token act on any owner's files within its own tenant. */
 export const ADMIN_SCOPE = 'files:admin'
 
@@ -19,6 +21,11 @@ export interface OwnerScope {
 
 export function isAdmin (user: User): boolean {
   return user.scopes.has(ADMIN_SCOPE)
+}
+
+/** @throws {ApiError} SCOPE_MISSING */
+export function checkAdmin (user: User): void {
+  if (!isAdmin(user)) throw new ApiError('SCOPE_MISSING', `This needs a token with the scope ${ADMIN_SCOPE}.`)
 }
 
 /** The rows this user may read and change: their own, or with `files:admin` all of their tenant. */

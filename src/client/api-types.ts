@@ -296,8 +296,149 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/webhook-deliveries': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+         * List what was sent to webhooks
+         * @description Newest first, one page at a time: what waits, what was delivered in the last seven days, and what failed for the last time. For tokens with the scope `files:admin`.
+         */
+    get: operations['listWebhookDeliveries'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/webhook-deliveries/{id}/replay': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+         * Send an event again
+         * @description At once, under the same `webhook-id`, and with all its attempts before it, whether it was delivered or not. For tokens with the scope `files:admin`.
+         */
+    post: operations['replayWebhookDelivery'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
 }
-export type webhooks = Record<string, never>
+export interface webhooks {
+  'file.ready': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+         * A file is ready
+         * @description What arrived is what was promised: the file can be downloaded. For a file whose content was replaced, it comes again. Sent to each webhook of the policies file that wants it, signed by Standard Webhooks 1.0.
+         */
+    post: operations['onFileReady'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  'file.rejected': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+         * A file was rejected
+         * @description What arrived is not what was promised, and it is deleted. Sent to each webhook of the policies file that wants it, signed by Standard Webhooks 1.0.
+         */
+    post: operations['onFileRejected'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  'file.expired': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+         * An upload ended without a file
+         * @description It was given up by its owner, or nothing came in time. Sent to each webhook of the policies file that wants it, signed by Standard Webhooks 1.0.
+         */
+    post: operations['onFileExpired'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  'file.deleted': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+         * A file was deleted
+         * @description Its owner, an administrator or the policy has ended it. Sent to each webhook of the policies file that wants it, signed by Standard Webhooks 1.0.
+         */
+    post: operations['onFileDeleted'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  'file.missing': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+         * The object of a file is gone
+         * @description The file is ready and its object is not in the bucket. Nothing is changed by this. Sent to each webhook of the policies file that wants it, signed by Standard Webhooks 1.0.
+         */
+    post: operations['onFileMissing'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+}
 export interface components {
   schemas: {
     /** @description An error, as RFC 9457 describes it. */
@@ -328,7 +469,7 @@ export interface components {
              * @example FILE_TOO_LARGE
              * @enum {string}
              */
-      code: 'INVALID_REQUEST' | 'UNAUTHENTICATED' | 'SCOPE_MISSING' | 'QUOTA_EXCEEDED' | 'POLICY_FORBIDDEN' | 'NOT_FOUND' | 'POLICY_NOT_FOUND' | 'FILE_NOT_FOUND' | 'UPLOAD_NOT_FOUND' | 'REQUEST_TIMEOUT' | 'FILE_NOT_READY' | 'OBJECT_MISSING' | 'UPLOAD_ALREADY_COMPLETED' | 'UPLOAD_EXPIRED' | 'FILE_TOO_LARGE' | 'BODY_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'CONTENT_TYPE_NOT_ALLOWED' | 'OBJECT_MISMATCH' | 'IDEMPOTENCY_KEY_REUSED' | 'RATE_LIMITED' | 'HEADERS_TOO_LARGE' | 'INTERNAL_ERROR' | 'OBJECT_STORAGE_ERROR' | 'NOT_READY' | 'AUTH_UNAVAILABLE' | 'CLOCK_SKEW';
+      code: 'INVALID_REQUEST' | 'UNAUTHENTICATED' | 'SCOPE_MISSING' | 'QUOTA_EXCEEDED' | 'POLICY_FORBIDDEN' | 'NOT_FOUND' | 'POLICY_NOT_FOUND' | 'FILE_NOT_FOUND' | 'UPLOAD_NOT_FOUND' | 'DELIVERY_NOT_FOUND' | 'REQUEST_TIMEOUT' | 'FILE_NOT_READY' | 'OBJECT_MISSING' | 'UPLOAD_ALREADY_COMPLETED' | 'WEBHOOK_DISABLED' | 'UPLOAD_EXPIRED' | 'FILE_TOO_LARGE' | 'BODY_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'CONTENT_TYPE_NOT_ALLOWED' | 'OBJECT_MISMATCH' | 'IDEMPOTENCY_KEY_REUSED' | 'RATE_LIMITED' | 'HEADERS_TOO_LARGE' | 'INTERNAL_ERROR' | 'OBJECT_STORAGE_ERROR' | 'NOT_READY' | 'AUTH_UNAVAILABLE' | 'CLOCK_SKEW';
       /** @description Under this id the request is in the log; also in the header x-request-id. */
       requestId: string;
       /** @description When to try again; also in the header retry-after. */
@@ -530,6 +671,44 @@ export interface components {
       uploadUrlTtlSeconds: number;
       downloadUrlTtlSeconds: number;
     };
+    /** @description A change of a file. */
+    FileEvent: {
+      /** @enum {string} */
+      type: 'file.ready' | 'file.rejected' | 'file.expired' | 'file.deleted' | 'file.missing';
+      /**
+             * Format: date-time
+             * @description When the file changed.
+             * @example 2026-11-25T09:30:00.000Z
+             */
+      timestamp: string;
+      data: {
+        /**
+                 * @description The id of a file.
+                 * @example 0b8a4c1e-2f0d-4b7e-9a51-6f2b8f5c1a77
+                 */
+        id: string;
+        policy: string;
+        /** @description The owner claim of the token that created the file. */
+        owner: string;
+        /** @description The tenant claim, where tenants are configured. */
+        tenant?: string;
+        filename: string;
+        contentType: string;
+        /** @description Bytes; left out where nobody knows. */
+        sizeBytes?: number;
+        metadata: {
+          [key: string]: string;
+        };
+        /** @description With `file.rejected`: why, in words. */
+        rejectedReason?: string;
+        /** @description Only with `includeKey`. */
+        bucket?: string;
+        /** @description Only with `includeKey`. */
+        key?: string;
+        /** @description Larger for later events of the same file. */
+        sequence: number;
+      };
+    };
     Health: {
       /** @enum {string} */
       status: 'ok';
@@ -543,6 +722,57 @@ export interface components {
         /** @enum {string} */
         bucket: 'ok' | 'unreachable';
       };
+    };
+    /** @description What became of one event at one webhook. */
+    WebhookDelivery: {
+      /** @description The `webhook-id`: the same at every attempt and replay. */
+      id: string;
+      /** @description The name of the webhook in the policies file. */
+      endpoint: string;
+      /**
+             * @description The id of a file.
+             * @example 0b8a4c1e-2f0d-4b7e-9a51-6f2b8f5c1a77
+             */
+      fileId: string;
+      /** @enum {string} */
+      type: 'file.ready' | 'file.rejected' | 'file.expired' | 'file.deleted' | 'file.missing';
+      /** @description Larger for later events of the same file. */
+      sequence: number;
+      /**
+             * @description `dead` is what failed for the last time, or whose webhook is disabled.
+             * @enum {string}
+             */
+      status: 'pending' | 'delivered' | 'dead';
+      /** @description How often it was tried since the last replay. */
+      attempts: number;
+      /**
+             * Format: date-time
+             * @description When the file changed.
+             * @example 2026-11-25T09:30:00.000Z
+             */
+      createdAt: string;
+      /**
+             * Format: date-time
+             * @description When it is tried next; while pending. An event waits for the earlier ones of its file.
+             * @example 2026-11-25T09:30:00.000Z
+             */
+      nextAttemptAt?: string;
+      /**
+             * Format: date-time
+             * @description When the receiver took it.
+             * @example 2026-11-25T09:30:00.000Z
+             */
+      deliveredAt?: string;
+      /**
+             * Format: date-time
+             * @description When it was given up.
+             * @example 2026-11-25T09:30:00.000Z
+             */
+      deadAt?: string;
+      /** @description The HTTP status of the last answer. */
+      lastStatus?: number;
+      /** @description Why the last attempt failed, in words. */
+      lastError?: string;
     };
   };
   responses: never;
@@ -2434,6 +2664,430 @@ export interface operations {
         content: {
           'application/problem+json': components['schemas']['Problem'];
         };
+      };
+    };
+  };
+  listWebhookDeliveries: {
+    parameters: {
+      query?: {
+        /** @description How many deliveries a page holds at most. */
+        limit?: number;
+        /** @description The `nextCursor` of the page before. */
+        cursor?: string;
+        /** @description Only deliveries in this state. */
+        status?: 'pending' | 'delivered' | 'dead';
+        /** @description Only those to this webhook. */
+        endpoint?: string;
+        /**
+                 * @description The id of a file.
+                 * @example 0b8a4c1e-2f0d-4b7e-9a51-6f2b8f5c1a77
+                 */
+        fileId?: string;
+      };
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description One page. */
+      200: {
+        headers: {
+          /** @description The next page, as `rel="next"`. */
+          link?: string;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            data: components['schemas']['WebhookDelivery'][];
+            /** @description Bring it back as `cursor` for the next page; left out on the last one. */
+            nextCursor?: string;
+          };
+        };
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description SCOPE_MISSING: The token lacks a scope. */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  replayWebhookDelivery: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /** @description The `webhook-id`. */
+        id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description It will be sent. */
+      202: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            delivery: components['schemas']['WebhookDelivery'];
+          };
+        };
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description SCOPE_MISSING: The token lacks a scope. */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description DELIVERY_NOT_FOUND: There is no such delivery. */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description WEBHOOK_DISABLED: The webhook gets nothing at the moment. */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description BODY_TOO_LARGE: The request body is too large. */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNSUPPORTED_MEDIA_TYPE: The request body must be JSON. */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  onFileReady: {
+    parameters: {
+      query?: never;
+      header: {
+        /** @description The same at every attempt: what to tell a repeat by. */
+        'webhook-id': string;
+        /** @description When this attempt was made, in seconds since 1970. */
+        'webhook-timestamp': string;
+        /** @description One or more signatures with spaces between: `v1,` and base64. */
+        'webhook-signature': string;
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['FileEvent'];
+      };
+    };
+    responses: {
+      /** @description The receiver wants no more: the webhook is disabled. */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description The receiver has it. */
+      '2XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description Anything else, a redirect too, is tried again for about three days. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+    };
+  };
+  onFileRejected: {
+    parameters: {
+      query?: never;
+      header: {
+        /** @description The same at every attempt: what to tell a repeat by. */
+        'webhook-id': string;
+        /** @description When this attempt was made, in seconds since 1970. */
+        'webhook-timestamp': string;
+        /** @description One or more signatures with spaces between: `v1,` and base64. */
+        'webhook-signature': string;
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['FileEvent'];
+      };
+    };
+    responses: {
+      /** @description The receiver wants no more: the webhook is disabled. */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description The receiver has it. */
+      '2XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description Anything else, a redirect too, is tried again for about three days. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+    };
+  };
+  onFileExpired: {
+    parameters: {
+      query?: never;
+      header: {
+        /** @description The same at every attempt: what to tell a repeat by. */
+        'webhook-id': string;
+        /** @description When this attempt was made, in seconds since 1970. */
+        'webhook-timestamp': string;
+        /** @description One or more signatures with spaces between: `v1,` and base64. */
+        'webhook-signature': string;
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['FileEvent'];
+      };
+    };
+    responses: {
+      /** @description The receiver wants no more: the webhook is disabled. */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description The receiver has it. */
+      '2XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description Anything else, a redirect too, is tried again for about three days. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+    };
+  };
+  onFileDeleted: {
+    parameters: {
+      query?: never;
+      header: {
+        /** @description The same at every attempt: what to tell a repeat by. */
+        'webhook-id': string;
+        /** @description When this attempt was made, in seconds since 1970. */
+        'webhook-timestamp': string;
+        /** @description One or more signatures with spaces between: `v1,` and base64. */
+        'webhook-signature': string;
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['FileEvent'];
+      };
+    };
+    responses: {
+      /** @description The receiver wants no more: the webhook is disabled. */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description The receiver has it. */
+      '2XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description Anything else, a redirect too, is tried again for about three days. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+    };
+  };
+  onFileMissing: {
+    parameters: {
+      query?: never;
+      header: {
+        /** @description The same at every attempt: what to tell a repeat by. */
+        'webhook-id': string;
+        /** @description When this attempt was made, in seconds since 1970. */
+        'webhook-timestamp': string;
+        /** @description One or more signatures with spaces between: `v1,` and base64. */
+        'webhook-signature': string;
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['FileEvent'];
+      };
+    };
+    responses: {
+      /** @description The receiver wants no more: the webhook is disabled. */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description The receiver has it. */
+      '2XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description Anything else, a redirect too, is tried again for about three days. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
       };
     };
   };

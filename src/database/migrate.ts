@@ -3,9 +3,10 @@ import type { Database } from './schema.js'
 import { files } from './migrations/0001-files.js'
 import { roads } from './migrations/0002-roads.js'
 import { due } from './migrations/0003-due.js'
+import { outbox } from './migrations/0004-outbox.js'
 
 /** In order; an entry that was released is never changed. */
-const migrations = { '0001-files': files, '0002-roads': roads, '0003-due': due }
+const migrations = { '0001-files': files, '0002-roads': roads, '0003-due': due, '0004-outbox': outbox }
 
 /**
  * Applies what is missing, under a lock that other processes wait for: each migration runs once.

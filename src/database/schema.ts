@@ -5,6 +5,8 @@ export interface Database {
   files: FilesTable
   secrets: SecretsTable
   usage: UsageTable
+  outbox: OutboxTable
+  disabled_webhooks: DisabledWebhooksTable
 }
 
 export interface FilesTable {
@@ -61,4 +63,33 @@ export interface UsageTable {
 export interface SecretsTable {
   name: string
   value: string
+}
+
+/** One event on its way to one endpoint. */
+export interface OutboxTable {
+  id: ColumnType<string, string, never>
+  endpoint: ColumnType<string, string, never>
+  tenant: ColumnType<string, string, never>
+  file_id: ColumnType<string, string, never>
+  type: ColumnType<string, string, never>
+  /** The version of the file's row after the change. */
+  sequence: ColumnType<number, number, never>
+  /** The exact text that is signed and sent. */
+  payload: ColumnType<string, string, never>
+  created_at: ColumnType<number, number, never>
+  attempts: number
+  next_attempt_at: number
+  lease_token: string | null
+  lease_until: number | null
+  delivered_at: number | null
+  dead_at: number | null
+  last_status: number | null
+  last_error: string | null
+}
+
+export interface DisabledWebhooksTable {
+  endpoint: string
+  /** Of the URL that asked for no more: with another one the endpoint is enabled again. */
+  url_hash: string
+  disabled_at: number
 }

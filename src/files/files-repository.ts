@@ -4,11 +4,12 @@ import type { Database } from '../database/schema.js'
 import type { OwnerScope } from '../user.js'
 import type { DeletedFile, ExpiredFile, File, FileId, FileStatus, PendingFile, ReadyFile, RejectedFile, VerifyingFile } from './file.js'
 import { createDueFiles } from './due-files.js'
+import { NO_EVENTS, type FileEvents, type FileEventType } from './file-events.js'
 import { readyColumns, toFile, WITHOUT_LEASE, type Finding } from './file-row.js'
 import { groupInserts } from './group-inserts.js'
 import { insertPending, type NewUpload } from './insert-pending.js'
 import { replaceContent, type Replaced } from './replace-content.js'
-import { changeUsage, type Usage } from './usage.js'
+import { changeUsage, NO_USAGE, type Usage } from './usage.js'
 
 /** A position in a listing: the row after which the next page begins. */
 export interface FilePosition { readonly createdAt: Date, readonly id: string }
@@ -25,8 +26,8 @@ export interface FileQuery {
 
 /**
  * All that is remembered of files. Each change of status is one conditional update: of any number of callers,
- * exactly one wins, and the others get null. The owner's usage changes in the same transaction. Nothing here
- * talks to S3.
+ * exactly one wins, and the others get null. The owner's usage changes in the same transaction, and so does what
+ * `events` keeps of it. Nothing here talks to S3.
  */
 export type FilesRepository = ReturnType<typeof createFilesRepository>
 
@@ -36,7 +37,7 @@ const purgeBy = (now: Date): number => now.getTime() + PURGE_MS
 
 interface Guard { readonly scope?: OwnerScope, readonly leaseToken?: string }
 
-export function createFilesRepository (database: Kysely<Database>) {
+export function createFilesRepository (database: Kysely<Database>, events: FileEvents = NO_EVENTS) {
   /** Changes one row when it is still in one of these states; null when it is not, or not within the guard. */
   async function transition (executor: Kysely<Database>, id: string, from: readonly FileStatus[], set: UpdateObject<Database, 'files'>, now: Date, { scope, leaseToken }: Guard = {}): Promise<File | null> {
     let update = executor.updateTable('files')
@@ -49,13 +50,18 @@ export function createFilesRepository (database: Kysely<Database>) {
     return row ? toFile(row) : null
   }
 
-  /** The same for a change that counts: the usage of the owner follows in the same transaction. */
-  async function countedTransition (id: string, from: readonly FileStatus[], set: UpdateObject<Database, 'files'>, now: Date, guard: Guard, change: (file: File) => Usage): Promise<File | null> {
-    return await inTransaction(async transaction => {
+  /** The same for a change that counts: the usage of the owner follows in the same transaction, and the event is kept. */
+  async function countedTransition (type: FileEventType, id: string, from: readonly FileStatus[], set: UpdateObject<Database, 'files'>, now: Date, guard: Guard, change: (file: File) => Usage): Promise<File | null> {
+    const file = await inTransaction(async transaction => {
       const file = await transition(transaction, id, from, set, now, guard)
-      if (file) await changeUsage(transaction, file, change(file))
+      if (file) {
+        await changeUsage(transaction, file, change(file))
+        await events.record(transaction, type, file, now)
+      }
       return file
     })
+    if (file) events.committed(file)
+    return file
   }
 
   async function inTransaction<T> (run: (transaction: Transaction<Database>) => Promise<T>): Promise<T> {
@@ -142,31 +148,43 @@ export function createFilesRepository (database: Kysely<Database>) {
 
     async markReady (file: VerifyingFile, finding: Finding, now: Date): Promise<ReadyFile | null> {
       const set = { ...WITHOUT_LEASE, ...readyColumns(file, finding, now) }
-      return await countedTransition(file.id, ['verifying'], set, now, { leaseToken: file.leaseToken }, () => ({
+      return await countedTransition('file.ready', file.id, ['verifying'], set, now, { leaseToken: file.leaseToken }, () => ({
         files: 0, bytes: finding.sizeBytes - file.reservedBytes, pending: -1
       })) as ReadyFile | null
     },
 
     async markReadyReplacing (file: VerifyingFile, replaces: FileId, finding: Finding, now: Date): Promise<Replaced | null> {
-      return await inTransaction(async transaction => await replaceContent(transaction, file, replaces, finding, now))
+      const replaced = await inTransaction(async transaction => {
+        const replaced = await replaceContent(transaction, file, replaces, finding, now)
+        // The upload's own id was never that of a file: its tombstone is no news.
+        if (replaced) await events.record(transaction, 'file.ready', replaced.ready, now)
+        return replaced
+      })
+      if (replaced) events.committed(replaced.ready)
+      return replaced
     },
 
     async markRejected (file: VerifyingFile, reason: string, now: Date): Promise<RejectedFile | null> {
       const set = { ...WITHOUT_LEASE, status: 'rejected', rejected_reason: reason, next_check_at: purgeBy(now) }
-      return await countedTransition(file.id, ['verifying'], set, now, { leaseToken: file.leaseToken }, giveBackPending) as RejectedFile | null
+      return await countedTransition('file.rejected', file.id, ['verifying'], set, now, { leaseToken: file.leaseToken }, giveBackPending) as RejectedFile | null
     },
 
     /** Ends an upload that has not become ready; a verification under way loses its lease. */
     async markExpired (id: string, scope: OwnerScope, now: Date): Promise<ExpiredFile | null> {
       const set = { ...WITHOUT_LEASE, status: 'expired', next_check_at: purgeBy(now) }
-      return await countedTransition(id, ['pending', 'verifying'], set, now, { scope }, giveBackPending) as ExpiredFile | null
+      return await countedTransition('file.expired', id, ['pending', 'verifying'], set, now, { scope }, giveBackPending) as ExpiredFile | null
     },
 
     /** `urlDeadline` is when the last URL that may touch the object ends. */
     async markDeleted (id: string, scope: OwnerScope, now: Date, urlDeadline?: Date): Promise<DeletedFile | null> {
       const later = urlDeadline && sql<number>`case when url_deadline > ${urlDeadline.getTime()} then url_deadline else ${urlDeadline.getTime()} end`
       const set = { status: 'deleted', next_check_at: purgeBy(now), ...(later && { url_deadline: later }) }
-      return await countedTransition(id, ['ready'], set, now, { scope }, file => ({ files: -1, bytes: -file.reservedBytes, pending: 0 })) as DeletedFile | null
+      return await countedTransition('file.deleted', id, ['ready'], set, now, { scope }, file => ({ files: -1, bytes: -file.reservedBytes, pending: 0 })) as DeletedFile | null
+    },
+
+    /** Tells that the object of a ready file is not there. The file stays what it is: downloads fail by themselves. */
+    async reportMissing (id: string, now: Date): Promise<ReadyFile | null> {
+      return await countedTransition('file.missing', id, ['ready'], {}, now, {}, () => NO_USAGE) as ReadyFile | null
     },
 
     /** Changes what people may change of a file that is not a tombstone. */

@@ -7,10 +7,12 @@ export interface OpenapiOptions {
   readonly version: string
   /** Whether /docs shows the API. */
   readonly docsUi: boolean
+  /** What the service itself calls: https://spec.openapis.org/oas/v3.1.0#oasWebhooks */
+  readonly webhooks: Readonly<Record<string, object>>
 }
 
 /** Serves the description that is made from the routes' own schemas. Register it before the routes. */
-export const openapi = fastifyPlugin(async (app: FastifyInstance, { version, docsUi }: OpenapiOptions) => {
+export const openapi = fastifyPlugin(async (app: FastifyInstance, { version, docsUi, webhooks }: OpenapiOptions) => {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -26,8 +28,10 @@ export const openapi = fastifyPlugin(async (app: FastifyInstance, { version, doc
         { name: 'downloads', description: 'URLs to read files with.' },
         { name: 'files', description: 'What is remembered of files.' },
         { name: 'policies', description: 'What may be uploaded.' },
+        { name: 'webhooks', description: 'What is told to other services, and what became of it.' },
         { name: 'health', description: 'For load balancers and orchestrators.' }
       ],
+      webhooks: { ...webhooks },
       security: [{ bearer: [] }],
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The token that the application\'s users have already.' } } }
     },

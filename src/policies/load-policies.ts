@@ -5,6 +5,8 @@ import { parse } from 'yaml'
 import { MAX_MULTIPART_BYTES, MAX_SINGLE_BYTES, MIN_PART_BYTES } from './choose-method.js'
 import { findKeyTemplateProblem } from './object-key.js'
 import { BucketEntry, PolicyEntry, type Policies, type Policy } from './policy.js'
+import { loadEndpoint } from '../webhooks/load-endpoints.js'
+import { WebhookEntry, type WebhookEndpoint } from '../webhooks/webhook-endpoint.js'
 
 /** A policies file that cannot be used; each problem is one line that names the file, the policy and the field. */
 export class PolicyFileError extends Error {
@@ -17,11 +19,15 @@ export class PolicyFileError extends Error {
 export interface PolicyDefaults {
   readonly uploadUrlTtlSeconds: number
   readonly downloadUrlTtlSeconds: number
+  /** The value of a variable that the file names; none when left out. */
+  readonly variable?: (name: string) => string | undefined
 }
 
+const Name = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,63}$' })
 const PolicyFile = Type.Object({
-  buckets: Type.Optional(Type.Record(Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,63}$' }), BucketEntry, { additionalProperties: false })),
-  policies: Type.Record(Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,63}$' }), PolicyEntry, { minProperties: 1, additionalProperties: false })
+  buckets: Type.Optional(Type.Record(Name, BucketEntry, { additionalProperties: false })),
+  webhooks: Type.Optional(Type.Record(Name, WebhookEntry, { additionalProperties: false })),
+  policies: Type.Record(Name, PolicyEntry, { minProperties: 1, additionalProperties: false })
 }, { additionalProperties: false })
 
 const validateFile = new Ajv({ allErrors: true, allowUnionTypes: true }).compile(PolicyFile)
@@ -35,11 +41,15 @@ const UNIT_BYTES = new Map([
   ['KiB', 1024], ['MiB', 1024 ** 2], ['GiB', 1024 ** 3], ['TiB', 1024 ** 4]
 ])
 
+/** What one entry of each section is. */
+const SECTIONS = new Map([['buckets', 'bucket'], ['webhooks', 'webhook']])
+
 /** What the policies file says. */
 export interface PolicySet {
   readonly policies: Policies
   /** By the name that policies use. */
   readonly buckets: ReadonlyMap<string, BucketEntry>
+  readonly webhooks: readonly WebhookEndpoint[]
 }
 
 /** @throws {PolicyFileError} */
@@ -68,11 +78,11 @@ export function parsePolicies (text: string, path: string, defaults: PolicyDefau
     throw new PolicyFileError((validateFile.errors ?? []).map(error => {
       const [, section = 'policies', name, ...field] = error.instancePath.split('/')
       const unknown = error.params['additionalProperty'] as string | undefined
-      const place = name === undefined ? path : `${path}: ${section === 'buckets' ? 'bucket' : 'policy'} ${name}${field.length > 0 ? `, ${field.join('.')}` : ''}`
+      const place = name === undefined ? path : `${path}: ${SECTIONS.get(section) ?? 'policy'} ${name}${field.length > 0 ? `, ${field.join('.')}` : ''}`
       return `${place}: ${unknown === undefined ? error.message : `"${unknown}" is not known or not well named`}`
     }))
   }
-  const { policies, ...rest } = content as { policies: Record<string, PolicyEntry>, buckets?: Record<string, BucketEntry> }
+  const { policies, ...rest } = content as { policies: Record<string, PolicyEntry>, buckets?: Record<string, BucketEntry>, webhooks?: Record<string, WebhookEntry> }
   const buckets = new Map(Object.entries(rest.buckets ?? {}))
   const problems: string[] = []
   const loaded = new Map<string, Policy>()
@@ -81,8 +91,14 @@ export function parsePolicies (text: string, path: string, defaults: PolicyDefau
     for (const [field, problem] of findProblems(policy, buckets)) problems.push(`${path}: policy ${name}, ${field}: ${problem}`)
     loaded.set(name, Object.freeze(policy))
   }
+  const webhooks = Object.entries(rest.webhooks ?? {}).map(([name, entry]) => {
+    const found: Array<[field: string, problem: string]> = []
+    const endpoint = loadEndpoint(name, entry, { policyNames: new Set(loaded.keys()), variable: defaults.variable ?? (() => undefined) }, found)
+    for (const [field, problem] of found) problems.push(`${path}: webhook ${name}, ${field}: ${problem}`)
+    return endpoint
+  })
   if (problems.length > 0) throw new PolicyFileError(problems)
-  return { policies: loaded, buckets }
+  return { policies: loaded, buckets, webhooks }
 }
 
 /** Sizes as people write them: a number of bytes, or a number with a unit like `10MiB`. */

@@ -30,7 +30,7 @@ const NAMES_A_FILE: ReadonlyMap<string, Attempt> = new Map<string, Attempt>([
   ['updateFile', { on: 'ready', path: id => `/files/${id}`, body: () => ({ filename: 'stolen.png' }) }],
   ['deleteFile', { on: 'ready', path: id => `/files/${id}` }]
 ])
-const NAMES_NONE = new Map([['listFiles', '/files'], ['listPolicies', '/policies'], ['getUsage', '/usage'], ['createUploads', '/uploads/batch']])
+const NAMES_NONE = new Map([['listFiles', '/files'], ['listPolicies', '/policies'], ['getUsage', '/usage'], ['createUploads', '/uploads/batch'], ['listWebhookDeliveries', '/webhook-deliveries'], ['replayWebhookDelivery', '/webhook-deliveries/0b8a4c1e-2f0d-4b7e-9a51-6f2b8f5c1a77/replay']])
 const OPEN_TO_ALL = ['getLiveness', 'getReadiness']
 
 type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE'

@@ -1,0 +1,156 @@
+import { createHash } from 'node:crypto'
+import { PostgresAdapter, sql, type Kysely, type Transaction, type UpdateObject } from 'kysely'
+import { query } from '../database/database.js'
+import type { Database } from '../database/schema.js'
+import type { FileEvents, FileEventType } from '../files/file-events.js'
+import type { File } from '../files/file.js'
+import { createDeliveryList } from './delivery-list.js'
+import { renderFileEvent } from './file-event.js'
+import { createWakeUp } from './wake-up.js'
+import type { WebhookEndpoint } from './webhook-endpoint.js'
+
+/** One event that the caller may send now; the lease says until when nobody else will. */
+export interface Claimed {
+  readonly id: string
+  readonly fileId: string
+  readonly sequence: number
+  readonly payload: string
+  /** How often it was tried, this time included. */
+  readonly attempts: number
+  readonly leaseToken: string
+}
+
+export interface Failure {
+  /** Null when this was the last attempt. */
+  readonly nextAttemptAt: Date | null
+  readonly status: number | null
+  readonly error: string
+}
+
+export type Outbox = ReturnType<typeof createOutbox>
+
+/** Longer than a POST may take, so that what is under way is not sent by another process too. */
+const LEASE_MS = 60_000
+
+/**
+ * Events between the change that they tell of and their delivery. They are written in the transaction of the
+ * change, one row for each endpoint that wants it, so that there is exactly one for each change or none.
+ */
+export function createOutbox (database: Kysely<Database>, endpoints: readonly WebhookEndpoint[], newId: () => string) {
+  const isPostgres = database.getExecutor().adapter instanceof PostgresAdapter
+  const wakeUp = createWakeUp()
+
+  function wanting (file: File, type?: FileEventType): WebhookEndpoint[] {
+    return endpoints.filter(({ events, policies }) => (type === undefined || events.has(type)) && (policies === null || policies.has(file.policy)))
+  }
+
+  async function findDisabled (executor: Kysely<Database>): Promise<Set<string>> {
+    const rows = await executor.selectFrom('disabled_webhooks').select(['endpoint', 'url_hash']).execute()
+    return new Set(endpoints.filter(({ name, url }) => rows.some(row => row.endpoint === name && row.url_hash === hash(url))).map(({ name }) => name))
+  }
+
+  async function record (transaction: Transaction<Database>, type: FileEventType, file: File, at: Date): Promise<void> {
+    const wanted = wanting(file, type)
+    if (wanted.length === 0) return
+    const disabled = await findDisabled(transaction)
+    const rows = wanted.filter(({ name }) => !disabled.has(name)).map(endpoint => ({
+      id: newId(),
+      endpoint: endpoint.name,
+      tenant: file.tenant,
+      file_id: file.id,
+      type,
+      sequence: file.version,
+      payload: renderFileEvent(type, file, at, endpoint),
+      created_at: at.getTime(),
+      attempts: 0,
+      next_attempt_at: at.getTime(),
+      lease_token: null,
+      lease_until: null,
+      delivered_at: null,
+      dead_at: null,
+      last_status: null,
+      last_error: null
+    }))
+    if (rows.length > 0) await transaction.insertInto('outbox').values(rows).execute()
+  }
+
+  /** Ends an attempt, if its lease still holds. */
+  async function finish ({ id, leaseToken }: Claimed, set: UpdateObject<Database, 'outbox'>): Promise<boolean> {
+    return await query(async () => {
+      const { numUpdatedRows } = await database.updateTable('outbox').set({ ...set, lease_token: null, lease_until: null })
+        .where('id', '=', id).where('lease_token', '=', leaseToken).executeTakeFirst()
+      return numUpdatedRows > 0n
+    })
+  }
+
+  return {
+    ...createDeliveryList(database),
+    record,
+    /** Wakes those who deliver, in this process; others look by themselves. */
+    committed (file: File): void {
+      for (const { name } of wanting(file)) wakeUp.wake(name)
+    },
+    sleep: wakeUp.sleep,
+    wake: wakeUp.wake,
+
+    /**
+     * Takes events of one endpoint that are due, longest waiting first. An event waits for the earlier ones of its
+     * file. Several processes at once get different ones.
+     */
+    async claim (endpoint: string, now: Date, limit: number, leaseToken: string): Promise<Claimed[]> {
+      const time = now.getTime()
+      return await query(async () => {
+        const rows = await database
+          // Materialized, so that the limit and the locks are those of one look.
+          .with(cte => cte('due').materialized(), cte => cte.selectFrom('outbox as event').select('event.id')
+            .where('event.endpoint', '=', endpoint).where('event.delivered_at', 'is', null).where('event.dead_at', 'is', null)
+            .where('event.next_attempt_at', '<=', time)
+            .where(where => where.or([where('event.lease_until', 'is', null), where('event.lease_until', '<', time)]))
+            .where(({ not, exists, selectFrom }) => not(exists(selectFrom('outbox as earlier').select('earlier.id')
+              .whereRef('earlier.endpoint', '=', 'event.endpoint').whereRef('earlier.file_id', '=', 'event.file_id').whereRef('earlier.sequence', '<', 'event.sequence')
+              .where('earlier.delivered_at', 'is', null).where('earlier.dead_at', 'is', null))))
+            .orderBy('event.next_attempt_at').orderBy('event.sequence').limit(limit)
+            .$if(isPostgres, select => select.forUpdate('event').skipLocked()))
+          .updateTable('outbox').set({ lease_token: leaseToken, lease_until: time + LEASE_MS, attempts: sql`attempts + 1` })
+          .where('id', 'in', select => select.selectFrom('due').select('due.id'))
+          .returning(['id', 'file_id', 'sequence', 'payload', 'attempts']).execute()
+        return rows.map(row => ({ id: row.id, fileId: row.file_id, sequence: row.sequence, payload: row.payload, attempts: row.attempts, leaseToken }))
+      })
+    },
+
+    /** False when the lease is lost: the event will be sent again. */
+    async markDelivered (claimed: Claimed, status: number, now: Date): Promise<boolean> {
+      return await finish(claimed, { delivered_at: now.getTime(), last_status: status, last_error: null })
+    },
+
+    async markFailed (claimed: Claimed, { nextAttemptAt, status, error }: Failure, now: Date): Promise<boolean> {
+      const next = nextAttemptAt ? { next_attempt_at: nextAttemptAt.getTime() } : { dead_at: now.getTime() }
+      return await finish(claimed, { ...next, last_status: status, last_error: error })
+    },
+
+    /** Ends all that an endpoint would still get, and writes nothing more for it, until its URL is another one or it is enabled. */
+    async disable ({ name, url }: WebhookEndpoint, status: number, now: Date): Promise<void> {
+      await query(async () => await database.transaction().execute(async transaction => {
+        const row = { url_hash: hash(url), disabled_at: now.getTime() }
+        await transaction.insertInto('disabled_webhooks').values({ endpoint: name, ...row }).onConflict(conflict => conflict.column('endpoint').doUpdateSet(row)).execute()
+        await transaction.updateTable('outbox')
+          .set({ dead_at: now.getTime(), lease_token: null, lease_until: null, last_status: status, last_error: 'the endpoint asked for no more and is disabled' })
+          .where('endpoint', '=', name).where('delivered_at', 'is', null).where('dead_at', 'is', null).execute()
+      }))
+    },
+
+    /** Takes a disabled endpoint up again; false when it was not disabled. */
+    async enable (endpoint: string): Promise<boolean> {
+      return await query(async () => (await database.deleteFrom('disabled_webhooks').where('endpoint', '=', endpoint).executeTakeFirst()).numDeletedRows > 0n)
+    },
+
+    /** The names of endpoints that get nothing, since they asked for it. */
+    async disabledEndpoints (): Promise<Set<string>> {
+      return await query(async () => await findDisabled(database))
+    }
+  } satisfies FileEvents & Record<string, unknown>
+}
+
+function hash (url: URL): string {
+  return createHash('sha256').update(url.href).digest('hex')
+}
