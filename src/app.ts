@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
-import cors from '@fastify/cors'
+import cors, { type FastifyCorsOptionsDelegateCallback } from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Ajv } from 'ajv'
@@ -20,9 +20,13 @@ import { addressRateLimit, userRateLimit } from './plugins/rate-limits.js'
 import { requestLog } from './plugins/request-log.js'
 import { policyRoutes } from './policies/routes.js'
 import { PolicyBody } from './policies/schemas.js'
+import type { Config } from './config.js'
 import type { Services } from './services.js'
+import { findTicketUser } from './tickets/find-ticket-user.js'
+import { ticketRoutes } from './tickets/routes.js'
 import { uploadRoutes } from './uploads/routes.js'
 import { MultipartInstructions, PartInstructions, PostInstructions, PutInstructions } from './uploads/schemas.js'
+import { uppyRoutes } from './uppy/routes.js'
 import { usageRoutes } from './usage/routes.js'
 import { VERSION } from './version.js'
 import { webhookRoutes } from './webhooks/routes.js'
@@ -52,7 +56,9 @@ export async function buildApp (services: Services, { isDraining = () => false, 
     exposeHeadRoutes: false,
     frameworkErrors: sendProblem,
     clientErrorHandler,
-    routerOptions: { maxParamLength: 128 }
+    // Uppy's clients name an upload by S3's id for it, which some stores make several hundred characters long.
+    routerOptions: { maxParamLength: 1024 },
+    rewriteUrl: forgiveSlashes
   }).withTypeProvider<TypeBoxTypeProvider>()
   acceptJsonAlone(app)
   validateStrictly(app)
@@ -64,15 +70,14 @@ export async function buildApp (services: Services, { isDraining = () => false, 
     crossOriginResourcePolicy: { policy: 'cross-origin' },
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } }
   })
-  await app.register(cors, {
-    origin: [...config.corsOrigins],
-    methods: ['GET', 'POST', 'PATCH', 'DELETE'],
-    allowedHeaders: ['authorization', 'content-type', 'idempotency-key', 'x-request-id'],
-    exposedHeaders: ['etag', 'location', 'link', 'retry-after', 'x-request-id', 'ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset'],
-    maxAge: 600
-  })
+  await app.register(cors, { delegator: corsOptions(config) })
   await app.register(addressRateLimit, config.rateLimits)
-  await app.register(authentication, { ...config.jwt, now })
+  await app.register(authentication, {
+    ...config.jwt,
+    now,
+    findTicketUser: async ticket => await findTicketUser(services, ticket),
+    ...(config.uppyCookie !== undefined && { cookie: { name: config.uppyCookie, origins: config.corsOrigins } })
+  })
   await app.register(userRateLimit, config.rateLimits)
   await app.register(openapi, { version: VERSION, docsUi: config.docsUi, webhooks: describeWebhooks() })
   // What routes refer to by name, and what openapi.yaml lists as components.
@@ -86,12 +91,37 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   await app.register(fileRoutes, { services })
   await app.register(policyRoutes, { services })
   await app.register(uploadRoutes, { services })
+  await app.register(ticketRoutes, { services })
+  await app.register(uppyRoutes, { services })
   await app.register(downloadRoutes, { services })
   await app.register(deletionRoutes, { services })
   await app.register(usageRoutes, { services })
   await app.register(webhookRoutes, { services })
   if (development) await app.register(development)
   return app
+}
+
+/** Cookies count on the addresses for Uppy alone, and so may they be sent from other origins there alone. */
+function corsOptions ({ corsOrigins, uppyCookie }: Config): FastifyCorsOptionsDelegateCallback {
+  const options = {
+    origin: [...corsOrigins],
+    methods: ['GET', 'POST', 'PATCH', 'DELETE'],
+    allowedHeaders: ['authorization', 'content-type', 'idempotency-key', 'x-request-id'],
+    exposedHeaders: ['etag', 'location', 'link', 'retry-after', 'x-request-id', 'ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset'],
+    maxAge: 600
+  }
+  const withCookies = { ...options, credentials: true }
+  return (request, callback) => {
+    const mayHaveCookie = uppyCookie !== undefined && request.raw.url?.startsWith('/uppy/') && corsOrigins.includes(request.headers.origin ?? '')
+    callback(null, mayHaveCookie ? withCookies : options)
+  }
+}
+
+/** Uppy 6 keeps a slash at the end of its endpoint and asks for `//s3/…`: forgiven there, and nowhere else. */
+function forgiveSlashes ({ url = '/' }: { readonly url?: string }): string {
+  if (!url.includes('//')) return url
+  const [path = ''] = url.split('?', 1)
+  return /^\/+uppy\//.test(path) ? path.replace(/\/{2,}/g, '/') + url.slice(path.length) : url
 }
 
 /** One parser, so that no body reaches a handler unvalidated. An empty body is as good as none. */

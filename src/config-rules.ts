@@ -37,6 +37,12 @@ export function checkAddressRange (value: string, problems: string[]): string {
   return value
 }
 
+/** A token of RFC 6265 section 4.1.1. */
+export function checkCookieName (name: string, value: string, problems: string[]): string {
+  if (!/^[\w!#$%&'*+.^`|~-]+$/.test(value)) problems.push(`${name} must be the name of a cookie, without spaces, "=" or ";"`)
+  return value
+}
+
 export function checkDatabaseUrl (value: string, problems: string[]): string {
   if (!/^(sqlite:.|postgres(ql)?:\/\/.)/.test(value)) problems.push('DATABASE_URL must begin with "sqlite:" and a path, or be a postgres:// URL')
   return value

@@ -7,6 +7,7 @@ export const errors = {
   UNAUTHENTICATED: { status: 401, title: 'A valid token is needed' },
   SCOPE_MISSING: { status: 403, title: 'The token lacks a scope' },
   QUOTA_EXCEEDED: { status: 403, title: 'The quota is used up' },
+  ORIGIN_NOT_ALLOWED: { status: 403, title: 'Pages of this origin may not use the cookie' },
   POLICY_FORBIDDEN: { status: 403, title: 'The policy does not allow this' },
   NOT_FOUND: { status: 404, title: 'There is nothing at this address' },
   POLICY_NOT_FOUND: { status: 404, title: 'There is no such policy' },

@@ -11,6 +11,7 @@ export const Problem = Type.Object({
   status: Type.Integer({ description: 'The HTTP status, once more.', examples: [413] }),
   detail: Type.String({ description: 'What happened and what to do, for people.', examples: ['The policy "pictures" takes files of up to 10485760 bytes; this one has 20000000.'] }),
   code: StringEnum(codes, { description: 'What to tell errors apart by.', examples: ['FILE_TOO_LARGE'] }),
+  message: Type.Optional(Type.String({ description: 'The detail once more, on the addresses for Uppy, whose clients show it.' })),
   requestId: Type.String({ description: 'Under this id the request is in the log; also in the header x-request-id.' }),
   retryAfterSeconds: Type.Optional(Type.Integer({ description: 'When to try again; also in the header retry-after.' })),
   errors: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() }), { description: 'With INVALID_REQUEST: which fields are wrong.' }))

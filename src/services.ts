@@ -13,6 +13,7 @@ import type { ObjectStorage } from './object-storage/object-storage.js'
 import { createS3ObjectStorage } from './object-storage/s3.js'
 import { loadPolicies } from './policies/load-policies.js'
 import type { BucketEntry, Policies } from './policies/policy.js'
+import { createTicketsRepository, type TicketsRepository } from './tickets/tickets-repository.js'
 import { createOutbox } from './webhooks/outbox.js'
 import { sendWebhook, systemLookup } from './webhooks/send-webhook.js'
 import type { Webhooks } from './webhooks/webhooks.js'
@@ -23,6 +24,7 @@ export interface Services {
   readonly log: Logger
   readonly database: Kysely<Database>
   readonly files: FilesRepository
+  readonly tickets: TicketsRepository
   readonly objectStorage: ObjectStorage
   readonly policies: Policies
   /** The names in S3 of the policies file's buckets, by the names that policies use. */
@@ -59,6 +61,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
       log,
       database,
       files: createFilesRepository(database, webhooks.length > 0 ? outbox : NO_EVENTS),
+      tickets: createTicketsRepository(database),
       objectStorage: createObjectStorage(config, buckets, log),
       policies,
       buckets: new Map([...buckets].map(([name, { bucket }]) => [name, bucket])),

@@ -11,6 +11,8 @@ export interface User {
   readonly tenant: string
   readonly scopes: ReadonlySet<string>
   readonly claims: Readonly<Record<string, unknown>>
+  /** The upload ticket that speaks for the user, when it is one: whatever it creates is counted against it. */
+  readonly ticket?: { readonly id: string, readonly policy: string, readonly maxBytes: number }
 }
 
 /** Whose rows a query may touch. Without `owner` it is every owner of the tenant. */

@@ -46,6 +46,7 @@ const bad: ReadonlyArray<[name: string, env: Record<string, string | undefined>,
   ['another database', { DATABASE_URL: 'mysql://x' }, /^DATABASE_URL must begin with/],
   ['an endpoint with credentials', { S3_ENDPOINT: 'https://a:b@s3.example' }, /^S3_ENDPOINT must not hold credentials/],
   ['an endpoint that is no URL', { S3_ENDPOINT: 's3.example' }, /^S3_ENDPOINT must be an http or https URL/],
+  ['a cookie whose name is none', { UPPY_COOKIE: 'my session' }, /^UPPY_COOKIE must be the name of a cookie/],
   ['an unknown log level', { LOG_LEVEL: 'loud' }, /^LOG_LEVEL must be one of fatal, error/],
   ['a secret twice', { JWT_SECRET_FILE: '/x' }, /^JWT_SECRET and JWT_SECRET_FILE are both set/],
   ['a file that is not there', { JWT_SECRET: undefined, JWT_SECRET_FILE: '/no/such/file' }, /^JWT_SECRET_FILE cannot be read: ENOENT/]

@@ -216,6 +216,194 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/uploads/tickets': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+         * List one's upload tickets
+         * @description The newest 100 that are good for something still, without their endpoints.
+         */
+    get: operations['listTickets'];
+    put?: never;
+    /**
+         * Make an upload ticket
+         * @description An endpoint for Uppy that needs no token: whoever has it uploads in your name, under one policy, until it ends, its caps are reached or it is revoked. It is good for nothing else. What it has ever created counts, whatever became of it.
+         */
+    post: operations['createTicket'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/uploads/tickets/{id}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    post?: never;
+    /**
+         * Revoke an upload ticket
+         * @description From now on it is good for nothing. URLs that were signed before live until their own end. Safe to repeat.
+         */
+    delete: operations['revokeTicket'];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/uppy/{policy}/s3/params': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+         * Ask how to send one file
+         * @description What Uppy asks for each file that goes in one request. Creates the upload and signs a form for it, or for clients that accept application/json a PUT, where the policy has no forms and the size is declared. When the file has arrived, call POST /uploads/{id}/complete with the id in the key; the service also looks by itself, a few seconds later and again.
+         */
+    get: operations['beginUppyUpload'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/uppy/{policy}/s3/multipart': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+         * Begin a file in parts
+         * @description Creates an upload whose client cuts the file into parts of 5 MiB or more as it likes. Without a size in the metadata, the most that the policy allows is reserved, and what the parts add up to is measured when it completes.
+         */
+    post: operations['beginUppyMultipart'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/uppy/{policy}/s3/multipart/{uploadId}/{partNumber}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+         * Ask for the URL of a part
+         * @description One PUT with a slice of the file, of any length. The number is bounded by what the file may have in parts of 5 MiB. These requests have a rate limit of their own.
+         */
+    get: operations['signUppyPart'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/uppy/{policy}/s3/multipart/{uploadId}/batch': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+         * Ask for the URLs of parts
+         * @description Up to 100 of them at once, for clients older than Uppy 4.
+         */
+    get: operations['signUppyParts'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/uppy/{policy}/s3/multipart/{uploadId}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+         * List the parts that have arrived
+         * @description All of them, for a client that resumes. Of an upload that is complete, every part that it can have is there, so that a client whose complete call lost its reply sends nothing again.
+         */
+    get: operations['listUppyParts'];
+    put?: never;
+    post?: never;
+    /**
+         * Give an upload up
+         * @description Ends the upload and deletes its parts. Safe to repeat.
+         */
+    delete: operations['abortUppyUpload'];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/uppy/{policy}/s3/multipart/{uploadId}/complete': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+         * Say that all parts are sent
+         * @description Compares the parts with what the store has, measures them, puts the object together and looks at it. Safe to repeat: after a lost reply the same answer comes again. A file that is still `verifying` is being looked at; GET /uploads/{id} tells the outcome.
+         */
+    post: operations['completeUppyUpload'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/uppy/{policy}/s3/presign': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+         * Answer the signRequest of Uppy 6
+         * @description Takes what Uppy hands to `signRequest`, and replies what it expects back, for files that go in one request. With a `size`, that exact size is bound. For files in parts use the other requests here, as `companionEndpoint`.
+         */
+    post: operations['presignUppyRequest'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/downloads': {
     parameters: {
       query?: never;
@@ -469,7 +657,9 @@ export interface components {
              * @example FILE_TOO_LARGE
              * @enum {string}
              */
-      code: 'INVALID_REQUEST' | 'UNAUTHENTICATED' | 'SCOPE_MISSING' | 'QUOTA_EXCEEDED' | 'POLICY_FORBIDDEN' | 'NOT_FOUND' | 'POLICY_NOT_FOUND' | 'FILE_NOT_FOUND' | 'UPLOAD_NOT_FOUND' | 'DELIVERY_NOT_FOUND' | 'REQUEST_TIMEOUT' | 'FILE_NOT_READY' | 'OBJECT_MISSING' | 'UPLOAD_ALREADY_COMPLETED' | 'WEBHOOK_DISABLED' | 'UPLOAD_EXPIRED' | 'FILE_TOO_LARGE' | 'BODY_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'CONTENT_TYPE_NOT_ALLOWED' | 'OBJECT_MISMATCH' | 'IDEMPOTENCY_KEY_REUSED' | 'RATE_LIMITED' | 'HEADERS_TOO_LARGE' | 'INTERNAL_ERROR' | 'OBJECT_STORAGE_ERROR' | 'NOT_READY' | 'AUTH_UNAVAILABLE' | 'CLOCK_SKEW';
+      code: 'INVALID_REQUEST' | 'UNAUTHENTICATED' | 'SCOPE_MISSING' | 'QUOTA_EXCEEDED' | 'ORIGIN_NOT_ALLOWED' | 'POLICY_FORBIDDEN' | 'NOT_FOUND' | 'POLICY_NOT_FOUND' | 'FILE_NOT_FOUND' | 'UPLOAD_NOT_FOUND' | 'DELIVERY_NOT_FOUND' | 'REQUEST_TIMEOUT' | 'FILE_NOT_READY' | 'OBJECT_MISSING' | 'UPLOAD_ALREADY_COMPLETED' | 'WEBHOOK_DISABLED' | 'UPLOAD_EXPIRED' | 'FILE_TOO_LARGE' | 'BODY_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'CONTENT_TYPE_NOT_ALLOWED' | 'OBJECT_MISMATCH' | 'IDEMPOTENCY_KEY_REUSED' | 'RATE_LIMITED' | 'HEADERS_TOO_LARGE' | 'INTERNAL_ERROR' | 'OBJECT_STORAGE_ERROR' | 'NOT_READY' | 'AUTH_UNAVAILABLE' | 'CLOCK_SKEW';
+      /** @description The detail once more, on the addresses for Uppy, whose clients show it. */
+      message?: string;
       /** @description Under this id the request is in the log; also in the header x-request-id. */
       requestId: string;
       /** @description When to try again; also in the header retry-after. */
@@ -2125,6 +2315,1427 @@ export interface operations {
       };
       /** @description OBJECT_MISMATCH: What arrived is not what was promised. */
       422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description OBJECT_STORAGE_ERROR: The object storage did not answer as expected. */
+      502: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  listTickets: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The tickets. */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            data: {
+              /** @description What to revoke it by. It gives no access. */
+              id: string;
+              policy: string;
+              maxFiles: number;
+              maxBytes: number;
+              /** Format: date-time */
+              expiresAt: string;
+              /** @description How many uploads were created with it. */
+              usedFiles: number;
+              /** @description How many bytes they have, or may have. */
+              usedBytes: number;
+            }[];
+          };
+        };
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  createTicket: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': {
+          /**
+                     * @description The one policy that the ticket is for.
+                     * @example pictures
+                     */
+          policy: string;
+          /** @description How many uploads it may create; 100 when left out. */
+          maxFiles?: number;
+          /** @description How many bytes they may have together, and so at most each of them. An upload without a declared size counts as the most it may have. As many as `maxFiles` files of the policy can have when left out. */
+          maxBytes?: number;
+          /** @description How long it lives; an hour when left out. It may outlive the token that asks for it. */
+          expiresInSeconds?: number;
+        };
+      };
+    };
+    responses: {
+      /** @description The ticket. */
+      201: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            ticket: {
+              /** @description What to revoke it by. It gives no access. */
+              id: string;
+              policy: string;
+              maxFiles: number;
+              maxBytes: number;
+              /** Format: date-time */
+              expiresAt: string;
+              /**
+                             * @description What Uppy takes as its endpoint, at the address of this service. It is a secret: whoever has it can upload. It is told once.
+                             * @example /uppy/tickets/q3Zl…
+                             */
+              endpoint: string;
+            };
+          };
+        };
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description SCOPE_MISSING: The token lacks a scope. POLICY_FORBIDDEN: The policy does not allow this. */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description POLICY_NOT_FOUND: There is no such policy. */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description BODY_TOO_LARGE: The request body is too large. */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNSUPPORTED_MEDIA_TYPE: The request body must be JSON. */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  revokeTicket: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /** @description The id of a ticket. */
+        id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The ticket is revoked. */
+      204: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_FOUND: There is nothing at this address. */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  beginUppyUpload: {
+    parameters: {
+      query: {
+        /**
+                 * @description The name shown to people. Control and bidirectional characters and folders are taken out; it never becomes a path.
+                 * @example holiday.png
+                 */
+        filename: string;
+        /**
+                 * @description The media type; `application/octet-stream` when left out.
+                 * @example image/png
+                 */
+        type?: string;
+        /**
+                 * @description The exact size of the file in bytes, if the app declares it: it is bound then. Any other `metadata[NAME]` is kept with the file.
+                 * @example 48213
+                 */
+        'metadata[size]'?: string;
+      };
+      header?: never;
+      path: {
+        /**
+                 * @description The policy that the files are uploaded under.
+                 * @example pictures
+                 */
+        policy: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The upload can begin. */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            /**
+                         * @description A form, unless the policy has none.
+                         * @enum {string}
+                         */
+            method: 'POST' | 'PUT';
+            /**
+                         * Format: uri
+                         * @description Where to send the bytes. It is a secret.
+                         */
+            url: string;
+            /** @description The fields of the form, in this order; then the file, as `file`. */
+            fields?: {
+              [key: string]: string;
+            };
+            /** @description Send exactly these headers. */
+            headers?: {
+              [key: string]: string;
+            };
+            /** @description How many seconds the URL lives. */
+            expires: number;
+          };
+        };
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description SCOPE_MISSING: The token lacks a scope. POLICY_FORBIDDEN: The policy does not allow this. QUOTA_EXCEEDED: The quota is used up. ORIGIN_NOT_ALLOWED: Pages of this origin may not use the cookie. */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description POLICY_NOT_FOUND: There is no such policy. */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_EXPIRED: The upload has ended. */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description FILE_TOO_LARGE: The file is too large. */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description CONTENT_TYPE_NOT_ALLOWED: The content type is not allowed. */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description OBJECT_STORAGE_ERROR: The object storage did not answer as expected. */
+      502: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  beginUppyMultipart: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /**
+                 * @description The policy that the files are uploaded under.
+                 * @example pictures
+                 */
+        policy: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': {
+          /**
+                     * @description The name shown to people. Control and bidirectional characters and folders are taken out; it never becomes a path.
+                     * @example holiday.png
+                     */
+          filename: string;
+          /**
+                     * @description The media type; `application/octet-stream` when left out.
+                     * @example image/png
+                     */
+          type?: string;
+          /** @description Values to keep with the file; `size` declares its exact size. Nulls are left out. */
+          metadata?: {
+            [key: string]: unknown;
+          };
+        };
+      };
+    };
+    responses: {
+      /** @description The upload can begin. */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            /** @description The key of the object; it holds the id of the file. */
+            key: string;
+            uploadId: string;
+            bucket: string;
+          };
+        };
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description SCOPE_MISSING: The token lacks a scope. POLICY_FORBIDDEN: The policy does not allow this. QUOTA_EXCEEDED: The quota is used up. ORIGIN_NOT_ALLOWED: Pages of this origin may not use the cookie. */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description POLICY_NOT_FOUND: There is no such policy. */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_EXPIRED: The upload has ended. */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description BODY_TOO_LARGE: The request body is too large. FILE_TOO_LARGE: The file is too large. */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNSUPPORTED_MEDIA_TYPE: The request body must be JSON. CONTENT_TYPE_NOT_ALLOWED: The content type is not allowed. */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description OBJECT_STORAGE_ERROR: The object storage did not answer as expected. */
+      502: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  signUppyPart: {
+    parameters: {
+      query: {
+        /** @description The `key` of the reply that began the upload. */
+        key: string;
+      };
+      header?: never;
+      path: {
+        /**
+                 * @description The policy that the files are uploaded under.
+                 * @example pictures
+                 */
+        policy: string;
+        /** @description The `uploadId` of the reply that began the upload, percent-encoded. */
+        uploadId: string;
+        partNumber: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The URL. */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            /**
+                         * Format: uri
+                         * @description Where to send the bytes. It is a secret.
+                         */
+            url: string;
+            /** @description How many seconds the URL lives. */
+            expires: number;
+          };
+        };
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description ORIGIN_NOT_ALLOWED: Pages of this origin may not use the cookie. */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_NOT_FOUND: There is no such upload. */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_ALREADY_COMPLETED: The upload is already completed. */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_EXPIRED: The upload has ended. */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description OBJECT_STORAGE_ERROR: The object storage did not answer as expected. */
+      502: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  signUppyParts: {
+    parameters: {
+      query: {
+        /** @description The `key` of the reply that began the upload. */
+        key: string;
+        /**
+                 * @description Up to 100 numbers with commas between.
+                 * @example 4,6,7
+                 */
+        partNumbers: string;
+      };
+      header?: never;
+      path: {
+        /**
+                 * @description The policy that the files are uploaded under.
+                 * @example pictures
+                 */
+        policy: string;
+        /** @description The `uploadId` of the reply that began the upload, percent-encoded. */
+        uploadId: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The URLs. */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            /** @description By part number. */
+            presignedUrls: {
+              [key: string]: string;
+            };
+          };
+        };
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description ORIGIN_NOT_ALLOWED: Pages of this origin may not use the cookie. */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_NOT_FOUND: There is no such upload. */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_ALREADY_COMPLETED: The upload is already completed. */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_EXPIRED: The upload has ended. */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description OBJECT_STORAGE_ERROR: The object storage did not answer as expected. */
+      502: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  listUppyParts: {
+    parameters: {
+      query: {
+        /** @description The `key` of the reply that began the upload. */
+        key: string;
+      };
+      header?: never;
+      path: {
+        /**
+                 * @description The policy that the files are uploaded under.
+                 * @example pictures
+                 */
+        policy: string;
+        /** @description The `uploadId` of the reply that began the upload, percent-encoded. */
+        uploadId: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The parts. */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            PartNumber: number;
+            ETag: string;
+            Size: number;
+          }[];
+        };
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description ORIGIN_NOT_ALLOWED: Pages of this origin may not use the cookie. */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_NOT_FOUND: There is no such upload. */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description OBJECT_MISSING: The bytes have not arrived. */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_EXPIRED: The upload has ended. */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description OBJECT_MISMATCH: What arrived is not what was promised. */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description OBJECT_STORAGE_ERROR: The object storage did not answer as expected. */
+      502: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  abortUppyUpload: {
+    parameters: {
+      query: {
+        /** @description The `key` of the reply that began the upload. */
+        key: string;
+      };
+      header?: never;
+      path: {
+        /**
+                 * @description The policy that the files are uploaded under.
+                 * @example pictures
+                 */
+        policy: string;
+        /** @description The `uploadId` of the reply that began the upload, percent-encoded. */
+        uploadId: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The upload is over. */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': Record<string, never>;
+        };
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description ORIGIN_NOT_ALLOWED: Pages of this origin may not use the cookie. */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_NOT_FOUND: There is no such upload. */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_ALREADY_COMPLETED: The upload is already completed. */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  completeUppyUpload: {
+    parameters: {
+      query: {
+        /** @description The `key` of the reply that began the upload. */
+        key: string;
+      };
+      header?: never;
+      path: {
+        /**
+                 * @description The policy that the files are uploaded under.
+                 * @example pictures
+                 */
+        policy: string;
+        /** @description The `uploadId` of the reply that began the upload, percent-encoded. */
+        uploadId: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': {
+          parts: {
+            PartNumber: number;
+            /** @description With or without its quotes. */
+            ETag: string;
+          }[];
+        };
+      };
+    };
+    responses: {
+      /** @description The file. */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            /**
+                         * Format: uri
+                         * @description Where the object is. Nobody can read it there without a signature: POST /downloads gives one.
+                         */
+            location: string;
+            key: string;
+            bucket: string;
+            file: components['schemas']['File'];
+          };
+        };
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description ORIGIN_NOT_ALLOWED: Pages of this origin may not use the cookie. */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_NOT_FOUND: There is no such upload. */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description OBJECT_MISSING: The bytes have not arrived. */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_EXPIRED: The upload has ended. */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description BODY_TOO_LARGE: The request body is too large. */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNSUPPORTED_MEDIA_TYPE: The request body must be JSON. */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description OBJECT_MISMATCH: What arrived is not what was promised. */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description OBJECT_STORAGE_ERROR: The object storage did not answer as expected. */
+      502: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  presignUppyRequest: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /**
+                 * @description The policy that the files are uploaded under.
+                 * @example pictures
+                 */
+        policy: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': {
+          /** @enum {string} */
+          method: 'PUT' | 'POST' | 'GET' | 'DELETE';
+          /** @description The key that Uppy proposes. It only gives the file its name. */
+          key: string;
+          uploadId?: string;
+          partNumber?: number;
+          /**
+                     * @description The media type; `application/octet-stream` when left out.
+                     * @example image/png
+                     */
+          contentType?: string;
+          /** @description The exact size, where the app knows it. Policies without forms need it. */
+          size?: number;
+        };
+      };
+    };
+    responses: {
+      /** @description How to send the file. */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            /**
+                         * Format: uri
+                         * @description Where to send the bytes. It is a secret.
+                         */
+            url: string;
+            /** @description The key that the file goes to; it holds the id of the file. */
+            key: string;
+            /** @description The fields of the form, in this order; then the file, as `file`. */
+            fields?: {
+              [key: string]: string;
+            };
+            /** @description Send exactly these headers. */
+            headers?: {
+              [key: string]: string;
+            };
+          };
+        };
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description SCOPE_MISSING: The token lacks a scope. POLICY_FORBIDDEN: The policy does not allow this. QUOTA_EXCEEDED: The quota is used up. ORIGIN_NOT_ALLOWED: Pages of this origin may not use the cookie. */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description POLICY_NOT_FOUND: There is no such policy. */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UPLOAD_EXPIRED: The upload has ended. */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description BODY_TOO_LARGE: The request body is too large. FILE_TOO_LARGE: The file is too large. */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNSUPPORTED_MEDIA_TYPE: The request body must be JSON. CONTENT_TYPE_NOT_ALLOWED: The content type is not allowed. */
+      415: {
         headers: {
           [name: string]: unknown;
         };

@@ -7,6 +7,7 @@ export interface Database {
   usage: UsageTable
   outbox: OutboxTable
   disabled_webhooks: DisabledWebhooksTable
+  upload_tickets: UploadTicketsTable
 }
 
 export interface FilesTable {
@@ -58,6 +59,27 @@ export interface UsageTable {
   bytes: number
   /** Of the files, those that are not ready yet. */
   pending: number
+}
+
+/** What lets a client without a token upload under one policy, within caps, in its owner's name. */
+export interface UploadTicketsTable {
+  id: string
+  /** The SHA-256 of the token, in base64: the token itself is nowhere. */
+  token_hash: string
+  tenant: string
+  owner: string
+  policy: string
+  /** A JSON array of strings: those of the owner's scopes that the policy asks for. */
+  scopes: string
+  /** A JSON object: those of the owner's claims that the policy asks for. */
+  claims: string
+  max_files: number
+  max_bytes: number
+  used_files: number
+  used_bytes: number
+  created_at: number
+  expires_at: number
+  revoked_at: number | null
 }
 
 export interface SecretsTable {

@@ -89,6 +89,18 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
       })
     },
 
+    /**
+     * The row of a multipart upload by the names that S3 knows it by: one query, whatever is wrong with them. Only
+     * its owner's, under this policy.
+     */
+    async findByMultipartUpload ({ tenant, owner }: { readonly tenant: string, readonly owner: string }, policy: string, multipartUploadId: string, key: string): Promise<File | null> {
+      return await query(async () => {
+        const row = await database.selectFrom('files').selectAll().where('multipart_upload_id', '=', multipartUploadId).where('object_key', '=', key)
+          .where('tenant', '=', tenant).where('owner', '=', owner).where('policy', '=', policy).executeTakeFirst()
+        return row ? toFile(row) : null
+      })
+    },
+
     /** For downloads, whose visibility may reach beyond the owner. Any tenant: the caller decides. */
     async findOfAnyOwner (id: string): Promise<File | null> {
       return await query(async () => {

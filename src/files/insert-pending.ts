@@ -3,18 +3,24 @@ import type { Database, FilesTable } from '../database/schema.js'
 import type { Quota } from '../policies/policy.js'
 import type { PendingFile } from './file.js'
 import { newRow, toFile, type NewFile } from './file-row.js'
+import { spendTicket } from './spend-ticket.js'
 import { changeUsage, findExceeded, NO_USAGE, reserveUsage, type Usage, type UsageKey } from './usage.js'
 
-export interface NewUpload { readonly file: NewFile, readonly quota: Quota }
+export interface NewUpload {
+  readonly file: NewFile
+  readonly quota: Quota
+  /** The upload ticket that it counts against. */
+  readonly ticketId?: string | undefined
+}
 
 /** What became of one new upload: it is there, a limit is reached, or its idempotency key is taken. */
 export type Inserted =
   | { readonly outcome: 'inserted', readonly file: PendingFile }
-  | { readonly outcome: 'exceeded', readonly limit: keyof Quota }
+  | { readonly outcome: 'exceeded', readonly limit: keyof Quota | 'ticket' }
   | { readonly outcome: 'duplicate' }
 
 /**
- * Inserts what fits into its owner's quota and reserves it, each upload deciding for itself. The order of the
+ * Inserts what fits into its owner's quota, and its ticket where it has one, and reserves it, each upload deciding for itself. The order of the
  * outcomes is that of the uploads. In the common case, where all fit, it takes two statements.
  */
 export async function insertPending (transaction: Transaction<Database>, uploads: readonly NewUpload[]): Promise<Inserted[]> {
@@ -23,11 +29,11 @@ export async function insertPending (transaction: Transaction<Database>, uploads
   for (const counters of [...counted.values()].sort((left, right) => left.id < right.id ? -1 : 1)) {
     counters.usage = await reserveUsage(transaction, counters.key, counters.reserved)
   }
-  const exceeded = new Map<NewFile, keyof Quota>()
+  const exceeded = new Map<NewFile, keyof Quota | 'ticket'>()
   const fitting: NewFile[] = []
   for (const counters of counted.values()) {
-    for (const { file, quota } of counters.uploads) {
-      const limit = findExceeded(counters.usage, quota, file.reservedBytes)
+    for (const { file, quota, ticketId } of counters.uploads) {
+      const limit = findExceeded(counters.usage, quota, file.reservedBytes) ?? (ticketId === undefined || await spendTicket(transaction, ticketId, file) ? null : 'ticket')
       if (limit !== null) exceeded.set(file, limit)
       else {
         counters.usage = add(counters.usage, file)

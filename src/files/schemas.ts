@@ -16,10 +16,16 @@ export const Filename = Type.String({
   examples: ['holiday.png']
 })
 
+export const METADATA_NAME_RULE = '^[A-Za-z0-9_.-]{1,64}$'
+/** No control characters but tabs and line ends. */
+export const METADATA_VALUE_RULE = '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$'
+export const MAX_METADATA_VALUE_LENGTH = 1024
+export const MAX_METADATA_VALUES = 32
+
 export const Metadata = Type.Record(
-  Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$' }),
-  Type.String({ maxLength: 1024, pattern: '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$' }),
-  { maxProperties: 32, additionalProperties: false, description: 'Up to 32 values of your own, kept with the file and never interpreted.', examples: [{ album: 'summer' }] }
+  Type.String({ pattern: METADATA_NAME_RULE }),
+  Type.String({ maxLength: MAX_METADATA_VALUE_LENGTH, pattern: METADATA_VALUE_RULE }),
+  { maxProperties: MAX_METADATA_VALUES, additionalProperties: false, description: 'Up to 32 values of your own, kept with the file and never interpreted.', examples: [{ album: 'summer' }] }
 )
 
 export const FileStatusText = StringEnum(['pending', 'verifying', 'ready', 'rejected', 'expired'], {

@@ -14,6 +14,8 @@ export interface SweepReport {
 }
 
 const BATCH = 100
+/** A ticket that is over can be told from one that never was for this long, in the database alone. */
+const KEEP_TICKETS_MS = 24 * 3_600_000
 /** How many rows wait for the store at a time. */
 const CONCURRENCY = 5
 /** When to look for the object of a pending upload again, by how often it was looked at. */
@@ -40,6 +42,7 @@ export async function sweepUploads (services: Services, signal?: AbortSignal): P
     }
     if (due.length < BATCH) break
   }
+  if (!isStopped()) await services.tickets.deleteEnded(new Date(services.now().getTime() - KEEP_TICKETS_MS))
   return report
 }
 

@@ -49,11 +49,12 @@ export interface PresignPost extends ObjectLocation, Signing {
 
 export interface PresignParts extends ObjectLocation, Signing {
   readonly multipartUploadId: string
-  readonly parts: ReadonlyArray<{ readonly partNumber: number, readonly sizeBytes: number, readonly checksum: Checksum | null }>
+  /** Without a size, any length is taken. */
+  readonly parts: ReadonlyArray<{ readonly partNumber: number, readonly sizeBytes: number | null, readonly checksum: Checksum | null }>
 }
 
 export interface PresignedParts {
-  readonly parts: ReadonlyArray<{ readonly partNumber: number, readonly url: string, readonly headers: Readonly<Record<string, string>>, readonly sizeBytes: number }>
+  readonly parts: ReadonlyArray<{ readonly partNumber: number, readonly url: string, readonly headers: Readonly<Record<string, string>> }>
   readonly expiresAt: Date
 }
 
@@ -113,7 +114,7 @@ export interface ObjectStorage {
   /** A form that binds key, content type, checksum and a range of lengths. It overwrites: give it a key of its own. */
   presignPost (post: PresignPost): Promise<PresignedForm>
 
-  /** One PUT per part, each bound to its exact length. Any number of parts keeps the event loop for a few milliseconds at most. */
+  /** One PUT per part, each bound to its exact length where it has one. Any number of parts keeps the event loop for a few milliseconds at most. */
   presignParts (parts: PresignParts): Promise<PresignedParts>
 
   /** A GET or HEAD whose reply carries this content type and disposition, whatever the object was stored with. */

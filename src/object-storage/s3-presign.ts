@@ -97,9 +97,9 @@ export function createPresign ({ client, bindsPayload, checkClock = () => {} }: 
       const presigned = []
       for (const [index, { partNumber, sizeBytes, checksum }] of parts.entries()) {
         if (index > 0 && index % PARTS_PER_TURN === 0) await nextTurn()
-        const headers = { 'content-length': String(sizeBytes), ...checksumHeaders(checksum, bindsPayload) }
+        const headers = { ...(sizeBytes !== null && { 'content-length': String(sizeBytes) }), ...checksumHeaders(checksum, bindsPayload) }
         const url = presignUrl(key, { method: 'PUT', key: objectKey, query: [['partNumber', String(partNumber)], ['uploadId', multipartUploadId], ['x-id', 'UploadPart']], headers, ...rest })
-        presigned.push({ partNumber, url, headers: headersToSend(headers), sizeBytes })
+        presigned.push({ partNumber, url, headers: headersToSend(headers) })
       }
       return { parts: presigned, expiresAt }
     },

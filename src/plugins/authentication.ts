@@ -4,6 +4,7 @@ import fastifyPlugin from 'fastify-plugin'
 import { ApiError } from '../errors.js'
 import type { User } from '../user.js'
 import { createKeySet, type KeySet } from './key-set.js'
+import { findCookieToken } from './cookie-token.js'
 import { checkAudience, toUser, type ClaimNames } from './token-claims.js'
 
 declare module '@fastify/jwt' {
@@ -11,8 +12,11 @@ declare module '@fastify/jwt' {
 }
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Every route asks for a token unless it says otherwise here. With `optional`, one that is sent must be good. */
-    authentication?: 'required' | 'optional' | 'none'
+    /**
+     * Every route asks for a token unless it says otherwise here. With `optional`, one that is sent must be good;
+     * with `cookie` it may come in the configured cookie; with `ticket` it is an upload ticket in the path.
+     */
+    authentication?: 'required' | 'optional' | 'none' | 'cookie' | 'ticket'
   }
 }
 
@@ -24,6 +28,10 @@ export interface AuthenticationOptions extends ClaimNames {
   readonly audienceClaim: string
   readonly clockToleranceSeconds: number
   readonly now: () => Date
+  /** Null for a ticket that is good for nothing. */
+  readonly findTicketUser: (ticket: string) => Promise<User | null>
+  /** The cookie that may hold the token, and the origins whose pages may have it sent besides the service's own. */
+  readonly cookie?: { readonly name: string, readonly origins: readonly string[] }
 }
 
 /** What each kind of key can sign; a token's own `alg` only chooses among these. RFC 8725 section 3.1. */
@@ -55,14 +63,29 @@ export const authentication = fastifyPlugin(async (app: FastifyInstance, options
 
   app.addHook('onRequest', async request => {
     const mode = request.is404 ? 'none' : request.routeOptions.config.authentication ?? 'required'
+    if (mode === 'ticket') {
+      request.user = await getTicketUser(request, options.findTicketUser)
+      return
+    }
     if (mode === 'none' || (mode === 'optional' && request.headers.authorization === undefined)) return
+    const cookie = mode === 'cookie' && options.cookie ? findCookieToken(request, options.cookie) : undefined
     try {
+      // From here on it is a token like any other, whichever way it came.
+      if (cookie !== undefined) request.headers.authorization = `Bearer ${cookie}`
       await request.jwtVerify()
     } catch (error) {
       throw error instanceof ApiError ? error : unauthenticated(error as Error & { code?: string })
     }
   })
 }, { name: 'authentication' })
+
+/** @throws {ApiError} UNAUTHENTICATED, with the same words for a ticket that is unknown, over or revoked */
+async function getTicketUser (request: FastifyRequest, findTicketUser: AuthenticationOptions['findTicketUser']): Promise<User> {
+  const { ticket } = request.params as { ticket: string }
+  const user = await findTicketUser(ticket)
+  if (!user) throw new ApiError('UNAUTHENTICATED', 'The upload ticket is not valid, or not any more. Ask for a new one.')
+  return user
+}
 
 function publicKey (keySet: KeySet) {
   return async (_request: FastifyRequest, token: unknown): Promise<string> => {

@@ -6,6 +6,13 @@ import fastifyPlugin from 'fastify-plugin'
 import { ApiError, type ApiErrorOptions, type ErrorCode } from '../errors.js'
 import { toProblem } from '../problem-schemas.js'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Errors are also told in the way of Uppy's clients: as `message`, and in the reason phrase of the status line. */
+    tellsMessage?: boolean
+  }
+}
+
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json'
 
 /** A few errors tell what is wrong; thousands only make a big reply. */
@@ -23,8 +30,12 @@ export function sendProblem (error: FastifyError | Error, request: FastifyReques
   if (apiError.status >= 500) request.log.error({ err: apiError.cause ?? error, code: apiError.code }, apiError.title)
   if (apiError.retryAfterSeconds !== undefined) reply.header('retry-after', apiError.retryAfterSeconds)
   if (apiError.status === 401) reply.header('www-authenticate', 'Bearer')
+  const tellsMessage = request.routeOptions?.config?.tellsMessage === true
+  // A title is one of ours, in plain letters: nothing that a client sent gets into the status line.
+  if (tellsMessage) reply.raw.statusMessage = apiError.title
+  const problem = toProblem(apiError, request.id)
   // Written here, not by a route's schema: the framework's own errors have no route.
-  return reply.code(apiError.status).type(PROBLEM_CONTENT_TYPE).serializer(JSON.stringify).send(toProblem(apiError, request.id))
+  return reply.code(apiError.status).type(PROBLEM_CONTENT_TYPE).serializer(JSON.stringify).send(tellsMessage ? { ...problem, message: problem.detail } : problem)
 }
 
 /** The codes of Fastify's errors that a client can cause. */

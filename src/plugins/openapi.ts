@@ -28,6 +28,7 @@ export const openapi = fastifyPlugin(async (app: FastifyInstance, { version, doc
         { name: 'downloads', description: 'URLs to read files with.' },
         { name: 'files', description: 'What is remembered of files.' },
         { name: 'policies', description: 'What may be uploaded.' },
+        { name: 'uppy', description: 'For Uppy\'s clients, unchanged: `endpoint` of @uppy/aws-s3 5 and `companionEndpoint` of 6. Under /uppy/{policy} with the usual token, or where configured a cookie; under /uppy/tickets/{ticket} with an upload ticket.' },
         { name: 'webhooks', description: 'What is told to other services, and what became of it.' },
         { name: 'health', description: 'For load balancers and orchestrators.' }
       ],

@@ -7,6 +7,15 @@ export interface RateLimitOptions {
   /** Requests a minute; 0 is no limit. */
   readonly addressPerMinute: number
   readonly userPerMinute: number
+  /** Requests with `limit: 'parts'` by a user, in place of the others; from an address it is twice as many. */
+  readonly partsPerMinute: number
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The URLs of the parts of one file may be asked for one by one, thousands of times: they are counted by themselves. */
+    limit?: 'parts'
+  }
 }
 
 const MINUTE_MS = 60_000
@@ -14,21 +23,30 @@ const MINUTE_MS = 60_000
 const IPV6_PREFIX = 64
 
 /** The first half of the limits: by address, before any token is looked at. Register it before authentication. */
-export const addressRateLimit = fastifyPlugin(async (app: FastifyInstance, { addressPerMinute }: RateLimitOptions) => {
+export const addressRateLimit = fastifyPlugin(async (app: FastifyInstance, { addressPerMinute, partsPerMinute }: RateLimitOptions) => {
   await app.register(rateLimit, { global: false, ipv6Subnet: IPV6_PREFIX })
-  if (addressPerMinute > 0) app.addHook('onRequest', limit(app, addressPerMinute))
+  const limitAddress = limit(app, addressPerMinute)
+  const limitParts = limit(app, 2 * partsPerMinute)
+  app.addHook('onRequest', async (request, reply) => await (isOfParts(request) ? limitParts : limitAddress)(request, reply))
 }, { name: 'address-rate-limit' })
 
 /** The second half: by user, whatever address they come from. Register it after authentication. */
-export const userRateLimit = fastifyPlugin(async (app: FastifyInstance, { userPerMinute }: RateLimitOptions) => {
-  if (userPerMinute === 0) return
-  const limitUser = limit(app, userPerMinute, request => JSON.stringify([request.user.tenant, request.user.owner]))
+export const userRateLimit = fastifyPlugin(async (app: FastifyInstance, { userPerMinute, partsPerMinute }: RateLimitOptions) => {
+  const byUser = (request: FastifyRequest): string => JSON.stringify([request.user.tenant, request.user.owner])
+  const limitUser = limit(app, userPerMinute, byUser)
+  const limitParts = limit(app, partsPerMinute, byUser)
   app.addHook('onRequest', async (request, reply) => {
-    if (request.user) await limitUser(request, reply)
+    if (request.user) await (isOfParts(request) ? limitParts : limitUser)(request, reply)
   })
 }, { name: 'user-rate-limit', dependencies: ['address-rate-limit', 'authentication'] })
 
+function isOfParts (request: FastifyRequest): boolean {
+  return request.routeOptions.config.limit === 'parts'
+}
+
+/** @param max 0 is no limit */
 function limit (app: FastifyInstance, max: number, keyGenerator?: (request: FastifyRequest) => string) {
+  if (max === 0) return async () => {}
   const count = app.createRateLimit({ max, timeWindow: MINUTE_MS, ...(keyGenerator && { keyGenerator }) })
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const state = await count(request)

@@ -11,6 +11,8 @@ export interface UploadRequest {
   readonly checksumSha256?: string
   readonly checksumCrc32?: string
   readonly checksumCrc32c?: string
+  /** Whether the client cuts the file into parts as it likes. */
+  readonly hasClientParts?: boolean
 }
 
 const contentTypeRule = new RegExp(CONTENT_TYPE_RULE)
@@ -59,7 +61,7 @@ export function checkUpload (policy: Policy, user: User, request: UploadRequest)
   }
   const checksums = [request.checksumSha256, request.checksumCrc32, request.checksumCrc32c].filter(value => value !== undefined)
   if (checksums.length > 1) throw invalid('/checksumSha256', 'S3 takes one checksum per file: give one of them.')
-  const method = chooseMethod(policy, request.method, request.sizeBytes)
+  const method = chooseMethod(policy, request.method, request.sizeBytes, request.hasClientParts)
   if (method === 'multipart' && request.checksumSha256 !== undefined) {
     throw invalid('/checksumSha256', 'S3 has no SHA-256 of a file that goes up in parts: give checksumCrc32 or checksumCrc32c, or a SHA-256 per part.')
   }

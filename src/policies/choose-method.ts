@@ -11,14 +11,16 @@ const MIB = 1024 ** 2
 
 /**
  * How a file goes up. `auto` takes parts above the policy's threshold and else the first of PUT and POST that the
- * policy allows. A size that is not known yet (null) needs a form, which alone can bind a range.
+ * policy allows. A size that is not known yet (null) needs a form, which alone can bind a range, or a client that
+ * chooses its parts by itself and is measured when it completes.
  * @throws {ApiError} POLICY_FORBIDDEN, INVALID_REQUEST
  */
-export function chooseMethod (policy: Policy, wanted: UploadMethod | 'auto', sizeBytes: number | null): UploadMethod {
+export function chooseMethod (policy: Policy, wanted: UploadMethod | 'auto', sizeBytes: number | null, hasClientParts = false): UploadMethod {
   if (wanted !== 'auto' && !policy.methods.includes(wanted)) {
     throw new ApiError('POLICY_FORBIDDEN', `The policy "${policy.name}" does not allow the method ${wanted}; it allows ${policy.methods.join(', ')}.`)
   }
   if (sizeBytes === null) {
+    if (wanted === 'multipart' && hasClientParts) return 'multipart'
     if ((wanted === 'auto' || wanted === 'POST') && policy.methods.includes('POST')) return 'POST'
     throw invalid('/sizeBytes', 'The size is needed: only the method POST works without it.')
   }

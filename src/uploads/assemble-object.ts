@@ -1,12 +1,10 @@
 import { ApiError } from '../errors.js'
 import type { VerifyingFile } from '../files/file.js'
-import type { StoredPart } from '../object-storage/object-storage.js'
 import type { Services } from '../services.js'
-import { getPartCount, getPartSize, isParted, type PartedFile } from './upload-parts.js'
+import { assembleClientParts } from './assemble-client-parts.js'
+import { checkClaims, type ClaimedPart } from './claimed-parts.js'
+import { getPartCount, getPartSize, hasClientParts, isParted, type PartedFile } from './upload-parts.js'
 import type { Verdict } from './verify-object.js'
-
-/** What the client says S3 answered for its parts: only compared with what S3 says itself. */
-export interface ClaimedPart { readonly partNumber: number, readonly etag: string }
 
 /**
  * Brings the object to its final key, where no client can write: by completing the multipart upload, or by a
@@ -15,6 +13,7 @@ export interface ClaimedPart { readonly partNumber: number, readonly etag: strin
  */
 export async function assembleObject (services: Services, file: VerifyingFile, claimed: readonly ClaimedPart[] | undefined): Promise<Verdict | null> {
   if (isParted(file)) return await assembleParts(services, file, claimed)
+  if (hasClientParts(file)) return await assembleClientParts(services, file, claimed)
   return file.stagingKey === null ? null : await seal(services, file, file.stagingKey)
 }
 
@@ -33,20 +32,6 @@ async function assembleParts ({ objectStorage }: Services, file: PartedFile<Veri
   }
   await objectStorage.completeMultipartUpload(file, file.multipartUploadId, stored, file.checksum)
   return null
-}
-
-/** @throws {ApiError} INVALID_REQUEST when the client speaks of a part that S3 has with another ETag, or not at all */
-function checkClaims (stored: readonly StoredPart[], claimed: readonly ClaimedPart[] = []): void {
-  const etags = new Map(stored.map(part => [part.partNumber, unquote(part.etag)]))
-  const wrong = claimed.find(({ partNumber, etag }) => etags.get(partNumber) !== unquote(etag))
-  if (!wrong) return
-  const message = `Part ${wrong.partNumber} is not what the store has: send it again, or leave the list of parts out.`
-  throw new ApiError('INVALID_REQUEST', message, { errors: [{ path: '/parts', message }] })
-}
-
-/** Some clients keep the quotes that belong to an ETag, some do not. */
-function unquote (etag: string): string {
-  return etag.replace(/^"|"$/g, '')
 }
 
 /**

@@ -3,7 +3,7 @@ import { ApiError } from '../errors.js'
 import type { LivingFile, ReadyFile, VerifyingFile } from '../files/file.js'
 import type { Services } from '../services.js'
 import type { User } from '../user.js'
-import type { ClaimedPart } from './assemble-object.js'
+import type { ClaimedPart } from './claimed-parts.js'
 import { getUploadedFile } from './find-upload.js'
 import { LEASE_MS, MISSING, RETRY_AFTER_SECONDS, settleUpload } from './settle-upload.js'
 

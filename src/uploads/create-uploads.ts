@@ -9,13 +9,20 @@ import { runInBackground, type Services } from '../services.js'
 import type { User } from '../user.js'
 import { beginMultipart } from './begin-multipart.js'
 import { getUpload } from './get-upload.js'
-import { prepareUpload } from './prepare-upload.js'
+import { prepareUpload, type Origin } from './prepare-upload.js'
 import { MAX_BATCH_UPLOADS, type CreateUploadBody } from './schemas.js'
 import { signInstructions } from './upload-instructions.js'
+import { hasClientParts } from './upload-parts.js'
+
+export interface CreateOptions extends Origin {
+  readonly idempotencyKey?: string | undefined
+  /** Keeps the keys of single requests and of batches apart. */
+  readonly space?: 'single' | 'batch'
+}
 
 export interface CreatedUpload {
   readonly file: LivingFile
-  /** Left out once nothing is left to send. */
+  /** Left out once nothing is left to send, and for parts that the client cuts as it likes. */
   readonly upload?: Awaited<ReturnType<typeof signInstructions>>
   /** Whether an earlier request with the same idempotency key has made it. */
   readonly isReplayed: boolean
@@ -25,14 +32,13 @@ export interface CreatedUpload {
  * Creates uploads in one transaction, each answering for itself. No URL leaves without its committed row. With
  * an idempotency key, what an earlier request has made is found again, with fresh URLs; rights and policy are
  * checked anew.
- * @param space keeps the keys of single requests and of batches apart
  * @throws {ApiError} IDEMPOTENCY_KEY_REUSED: this key came with another request
  */
-export async function createUploads (services: Services, user: User, bodies: readonly CreateUploadBody[], idempotencyKey: string | undefined, space: 'single' | 'batch'): Promise<Array<CreatedUpload | ApiError>> {
+export async function createUploads (services: Services, user: User, bodies: readonly CreateUploadBody[], { idempotencyKey, space = 'single', ...origin }: CreateOptions = {}): Promise<Array<CreatedUpload | ApiError>> {
   const hash = idempotencyKey === undefined ? '' : fingerprint(bodies)
   // All that a batch could have made, so that a shorter one is not taken for a new one.
   const keys = Array.from({ length: space === 'batch' ? MAX_BATCH_UPLOADS : 1 }, (_, index) => `${space}/${index}/${idempotencyKey}`)
-  const prepared = await settle(bodies, async (body, index) => await prepareUpload(services, user, body, idempotencyKey === undefined ? null : { key: keys[index] as string, hash }))
+  const prepared = await settle(bodies, async (body, index) => await prepareUpload(services, user, body, idempotencyKey === undefined ? null : { key: keys[index] as string, hash }, origin))
   const earlier = idempotencyKey === undefined ? new Map() : await findEarlier(services, user, prepared, keys, hash)
 
   const fresh = prepared.filter((item): item is Exclude<typeof item, ApiError> => !(item instanceof ApiError) && !earlier.has(item.file.idempotency?.key ?? ''))
@@ -63,7 +69,8 @@ export async function createUploads (services: Services, user: User, bodies: rea
 async function begin (services: Services, file: PendingFile, { createdAt, idempotency }: NewFile) {
   try {
     const begun = file.method === 'multipart' ? await beginMultipart(services, file, null) : file
-    return begun ? { file: begun, upload: await signInstructions(services, begun, createdAt) } : { file }
+    if (!begun || hasClientParts(begun)) return { file: begun ?? file }
+    return { file: begun, upload: await signInstructions(services, begun, createdAt) }
   } catch (error) {
     const expired = idempotency === null ? await services.files.markExpired(file.id, file, services.now()) : null
     // The client is told at once: a store that hangs would keep it waiting for this, too.
@@ -86,7 +93,9 @@ async function findEarlier (services: Services, user: User, prepared: ReadonlyAr
 }
 
 function quotaExceeded (policy: string, result: Inserted | undefined): ApiError {
-  const held = { files: 'files', bytes: 'bytes', pending: 'uploads that are not complete' }[result?.outcome === 'exceeded' ? result.limit : 'files']
+  const limit = result?.outcome === 'exceeded' ? result.limit : 'files'
+  if (limit === 'ticket') return new ApiError('QUOTA_EXCEEDED', 'The upload ticket is used up, or would be by this file: ask for a new one.')
+  const held = { files: 'files', bytes: 'bytes', pending: 'uploads that are not complete' }[limit]
   return new ApiError('QUOTA_EXCEEDED', `The quota of the policy "${policy}" for ${held} is used up. GET /usage tells what is held.`)
 }
 

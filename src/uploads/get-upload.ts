@@ -4,6 +4,7 @@ import type { Services } from '../services.js'
 import type { User } from '../user.js'
 import { beginMultipart } from './begin-multipart.js'
 import { getUploadedFile } from './find-upload.js'
+import { hasClientParts } from './upload-parts.js'
 import { signInstructions, uploadUrlTtlSeconds, urlDeadline } from './upload-instructions.js'
 
 /**
@@ -14,7 +15,8 @@ import { signInstructions, uploadUrlTtlSeconds, urlDeadline } from './upload-ins
  */
 export async function getUpload (services: Services, user: User, id: string): Promise<{ file: LivingFile, upload?: Awaited<ReturnType<typeof signInstructions>> }> {
   const file = await getUploadedFile(services, user, id)
-  if (file.status !== 'pending') return { file }
+  // How a client cuts its file is not known here: it asks for the URLs of its parts where it began.
+  if (file.status !== 'pending' || hasClientParts(file)) return { file }
   const now = services.now()
   const raised = await services.files.raiseUrlDeadline(file.id, urlDeadline(now, uploadUrlTtlSeconds(services, file.policy)), now)
   const current = raised && await withStoredParts(services, raised)

@@ -10,19 +10,28 @@ import type { Quota } from '../policies/policy.js'
 import type { Services } from '../services.js'
 import { ownerScope, type User } from '../user.js'
 import type { CreateUploadBody } from './schemas.js'
-import { uploadUrlTtlSeconds, urlDeadline } from './upload-instructions.js'
+import { partsDeadline, uploadUrlTtlSeconds, urlDeadline } from './upload-instructions.js'
 
 /** When the sweeper looks first for the object of a client that vanished after its upload. */
 const FIRST_CHECK_MS = 60_000
 
+/** What the way that a request came by says of the upload, besides the request. */
+export interface Origin {
+  /** The client cuts the file into parts as it likes, and says at the end which there are. */
+  readonly hasClientParts?: boolean
+  /** When the sweeper looks first, where the client is not known to call complete. */
+  readonly firstCheckMs?: number
+}
+
 /**
- * The row that a request asks for, once its policy allows it.
+ * The row that a request asks for, once its policy allows it. What a ticket creates counts against it.
  * @throws {ApiError} POLICY_NOT_FOUND, what `checkUpload` throws, FILE_NOT_FOUND and FILE_NOT_READY for `replaces`
  */
-export async function prepareUpload (services: Services, user: User, body: CreateUploadBody, idempotency: NewFile['idempotency']): Promise<{ file: NewFile, quota: Quota }> {
+export async function prepareUpload (services: Services, user: User, body: CreateUploadBody, idempotency: NewFile['idempotency'], { hasClientParts = false, firstCheckMs = FIRST_CHECK_MS }: Origin = {}): Promise<{ file: NewFile, quota: Quota, ticketId: string | undefined }> {
   const policy = getPolicy(services.policies, body.policy)
+  if (user.ticket && user.ticket.policy !== policy.name) throw new ApiError('POLICY_FORBIDDEN', `The ticket is not for the policy "${policy.name}".`)
   const sizeBytes = body.sizeBytes ?? null
-  const method = checkUpload(policy, user, { ...body, sizeBytes, method: body.method ?? 'auto' })
+  const method = checkUpload(policy, user, { ...body, sizeBytes, method: body.method ?? 'auto', hasClientParts })
   const replaced = body.replaces === undefined ? null : await getReplaceable(services, user, body.replaces, policy.name)
   const id = services.newId() as FileId
   const owner = replaced?.owner ?? user.owner
@@ -30,6 +39,7 @@ export async function prepareUpload (services: Services, user: User, body: Creat
   const isSealed = method === 'POST' || (method === 'PUT' && !services.config.s3.conditionalWrites)
   return {
     quota: policy.quota,
+    ticketId: user.ticket?.id,
     file: {
       id,
       tenant: user.tenant,
@@ -39,8 +49,8 @@ export async function prepareUpload (services: Services, user: User, body: Creat
       contentType: body.contentType,
       method,
       sizeBytes,
-      reservedBytes: sizeBytes ?? policy.maxSizeBytes,
-      partSizeBytes: method === 'multipart' && sizeBytes !== null ? choosePartSize(policy, sizeBytes) : null,
+      reservedBytes: sizeBytes ?? Math.min(policy.maxSizeBytes, user.ticket?.maxBytes ?? Infinity),
+      partSizeBytes: method === 'multipart' && sizeBytes !== null && !hasClientParts ? choosePartSize(policy, sizeBytes) : null,
       checksum: declaredChecksum(body),
       visibility: policy.visibility,
       bucket: services.buckets.get(policy.bucket ?? '') ?? services.config.s3.bucket,
@@ -49,8 +59,8 @@ export async function prepareUpload (services: Services, user: User, body: Creat
       stagingKey: isSealed ? renderStagingKey(id) : null,
       metadata: body.metadata ?? {},
       replaces: replaced?.id ?? null,
-      urlDeadline: urlDeadline(now, uploadUrlTtlSeconds(services, policy.name)),
-      nextCheckAt: new Date(now.getTime() + FIRST_CHECK_MS),
+      urlDeadline: hasClientParts ? partsDeadline(services, policy.name, now) : urlDeadline(now, uploadUrlTtlSeconds(services, policy.name)),
+      nextCheckAt: new Date(now.getTime() + firstCheckMs),
       createdAt: now,
       idempotency
     }

@@ -29,7 +29,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
       }
     }
   }, async (request, reply) => {
-    const [created] = await createUploads(services, request.user, [request.body], request.headers['idempotency-key'], 'single')
+    const [created] = await createUploads(services, request.user, [request.body], { idempotencyKey: request.headers['idempotency-key'] })
     if (created === undefined || created instanceof ApiError) throw created
     if (created.isReplayed) reply.header('idempotency-replayed', 'true')
     return reply.code(201).header('location', `/uploads/${created.file.id}`).send(toUploadBody(created))
@@ -47,7 +47,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
       response: { 200: { ...BatchReply, description: 'What became of each upload.', headers: { 'idempotency-replayed': Type.String() } }, ...problemResponses(['IDEMPOTENCY_KEY_REUSED'], { hasBody: true }) }
     }
   }, async (request, reply) => {
-    const created = await createUploads(services, request.user, request.body.uploads, request.headers['idempotency-key'], 'batch')
+    const created = await createUploads(services, request.user, request.body.uploads, { idempotencyKey: request.headers['idempotency-key'], space: 'batch' })
     if (created.some(item => !(item instanceof ApiError) && item.isReplayed)) reply.header('idempotency-replayed', 'true')
     for (const item of created) {
       // The other causes are logged where a whole request fails.

@@ -2,7 +2,8 @@ import { ApiError } from '../errors.js'
 import type { ReadyFile, VerifyingFile } from '../files/file.js'
 import { purgeObject, purgeLeftovers } from '../files/purge-object.js'
 import type { Services } from '../services.js'
-import { assembleObject, type ClaimedPart } from './assemble-object.js'
+import { assembleObject } from './assemble-object.js'
+import type { ClaimedPart } from './claimed-parts.js'
 import { verifyObject, type Verdict } from './verify-object.js'
 
 /** How long a verification may go without renewing its lease. */

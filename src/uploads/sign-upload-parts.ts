@@ -1,11 +1,12 @@
 import { ApiError } from '../errors.js'
+import { checkNotCompleting, checkNotEnded } from './check-sendable.js'
 import type { Services } from '../services.js'
 import type { User } from '../user.js'
 import { getUploadedFile } from './find-upload.js'
 import { withStoredParts } from './get-upload.js'
 import type { SignPartsBody } from './schemas.js'
 import { signParts, uploadUrlTtlSeconds, urlDeadline } from './upload-instructions.js'
-import { checkPartNumbers, findMissingParts, getPartSize, isParted } from './upload-parts.js'
+import { checkPartNumbers, findMissingParts, getPartSize, hasClientParts, isParted } from './upload-parts.js'
 
 /**
  * URLs for the parts asked for, or for the next ones that S3 does not have.
@@ -13,11 +14,11 @@ import { checkPartNumbers, findMissingParts, getPartSize, isParted } from './upl
  */
 export async function signUploadParts (services: Services, user: User, id: string, { partNumbers, checksumsSha256 }: SignPartsBody) {
   const file = await getUploadedFile(services, user, id)
-  if (file.status === 'ready') throw new ApiError('UPLOAD_ALREADY_COMPLETED', 'The file is ready: there is nothing left to send.')
-  if (file.status === 'rejected' || file.status === 'expired') throw new ApiError('UPLOAD_EXPIRED', 'This upload has ended. Create a new one.')
+  checkNotEnded(file)
+  if (hasClientParts(file)) throw new ApiError('INVALID_REQUEST', 'The client of this upload cuts it into parts as it likes: ask where it began.')
   if (!isParted(file)) throw new ApiError('INVALID_REQUEST', `This upload goes by ${file.method}, not in parts.`)
   if (partNumbers) checkPartNumbers(file, partNumbers)
-  if (file.status === 'verifying') throw new ApiError('UPLOAD_ALREADY_COMPLETED', 'The upload is being completed.', { retryAfterSeconds: 2 })
+  checkNotCompleting(file)
 
   const now = services.now()
   const raised = await services.files.raiseUrlDeadline(file.id, urlDeadline(now, uploadUrlTtlSeconds(services, file.policy)), now)

@@ -14,6 +14,14 @@ export function urlDeadline (signedAt: Date, ttlSeconds: number): Date {
 }
 
 /**
+ * What the row of an upload whose parts are signed one by one is told: one life more than the URL signed now, so
+ * that the next thousands of them are covered, too, and need no write.
+ */
+export function partsDeadline (services: Services, policy: string, signedAt: Date): Date {
+  return urlDeadline(signedAt, 2 * uploadUrlTtlSeconds(services, policy))
+}
+
+/**
  * Signs what a client needs to send the bytes of this file. `file.urlDeadline` must cover it already, and a
  * multipart upload must be begun.
  * @param storedParts what S3 has of a multipart upload; null says nothing of it to the client
@@ -59,7 +67,7 @@ export async function signParts (services: Services, file: PartedFile<PendingFil
     signedAt,
     expiresInSeconds: uploadUrlTtlSeconds(services, file.policy)
   })
-  return { parts: parts.map(part => ({ ...part })), expiresAt: expiresAt.toISOString() }
+  return { parts: parts.map(part => ({ ...part, sizeBytes: getPartSize(file, part.partNumber) })), expiresAt: expiresAt.toISOString() }
 }
 
 function partChecksum (value: string | undefined): Checksum | null {

@@ -6,31 +6,45 @@ import { send } from '../helpers/send.js'
 import { ENGINES, POLICIES, startService, type Engine } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
 
+/** All the names that a file of the victim goes by. */
+interface Target { readonly id: string, readonly key: string, readonly uploadId: string, readonly etag: string }
 interface Attempt {
-  /** Which file of the victim is tried: one that is ready, one whose bytes have arrived but that is not completed, or one in parts. */
-  readonly on: 'ready' | 'pending' | 'parts'
-  readonly path: (id: string) => string
-  readonly body?: (id: string) => unknown
+  /** What of the victim is tried: a file that is ready, one whose bytes have arrived but that is not completed, one in parts, one of an Uppy client, or an upload ticket. */
+  readonly on: 'ready' | 'pending' | 'parts' | 'uppy' | 'ticket'
+  readonly path: (target: Target) => string
+  readonly body?: (target: Target) => unknown
 }
+
+const uppyPath = ({ uploadId, key }: Target, what = '', query = '') => `/uppy/parts/s3/multipart/${encodeURIComponent(uploadId)}${what}?${new URLSearchParams({ key })}${query}`
 
 /**
  * How each operation that names a file is tried as someone else. An operation of openapi.yaml that is in
  * neither table fails the test: a new route cannot come without its entry.
  */
 const NAMES_A_FILE: ReadonlyMap<string, Attempt> = new Map<string, Attempt>([
-  ['createUpload', { on: 'ready', path: () => '/uploads', body: id => ({ policy: 'few', filename: 'a.png', contentType: 'image/png', sizeBytes: 1, replaces: id }) }],
-  ['getUpload', { on: 'pending', path: id => `/uploads/${id}` }],
-  ['signUploadParts', { on: 'parts', path: id => `/uploads/${id}/parts`, body: () => ({ partNumbers: [1] }) }],
-  ['completeUpload', { on: 'pending', path: id => `/uploads/${id}/complete`, body: () => ({}) }],
-  ['abortUpload', { on: 'pending', path: id => `/uploads/${id}` }],
-  ['createDownload', { on: 'ready', path: () => '/downloads', body: id => ({ fileId: id }) }],
-  ['redirectToDownload', { on: 'ready', path: id => `/downloads/${id}` }],
-  ['createDeletion', { on: 'ready', path: () => '/deletions', body: id => ({ fileId: id }) }],
-  ['getFile', { on: 'ready', path: id => `/files/${id}` }],
-  ['updateFile', { on: 'ready', path: id => `/files/${id}`, body: () => ({ filename: 'stolen.png' }) }],
-  ['deleteFile', { on: 'ready', path: id => `/files/${id}` }]
+  ['createUpload', { on: 'ready', path: () => '/uploads', body: ({ id }) => ({ policy: 'few', filename: 'a.png', contentType: 'image/png', sizeBytes: 1, replaces: id }) }],
+  ['getUpload', { on: 'pending', path: ({ id }) => `/uploads/${id}` }],
+  ['signUploadParts', { on: 'parts', path: ({ id }) => `/uploads/${id}/parts`, body: () => ({ partNumbers: [1] }) }],
+  ['completeUpload', { on: 'pending', path: ({ id }) => `/uploads/${id}/complete`, body: () => ({}) }],
+  ['abortUpload', { on: 'pending', path: ({ id }) => `/uploads/${id}` }],
+  ['createDownload', { on: 'ready', path: () => '/downloads', body: ({ id }) => ({ fileId: id }) }],
+  ['redirectToDownload', { on: 'ready', path: ({ id }) => `/downloads/${id}` }],
+  ['createDeletion', { on: 'ready', path: () => '/deletions', body: ({ id }) => ({ fileId: id }) }],
+  ['getFile', { on: 'ready', path: ({ id }) => `/files/${id}` }],
+  ['updateFile', { on: 'ready', path: ({ id }) => `/files/${id}`, body: () => ({ filename: 'stolen.png' }) }],
+  ['deleteFile', { on: 'ready', path: ({ id }) => `/files/${id}` }],
+  ['signUppyPart', { on: 'uppy', path: target => uppyPath(target, '/1') }],
+  ['signUppyParts', { on: 'uppy', path: target => uppyPath(target, '/batch', '&partNumbers=1') }],
+  ['listUppyParts', { on: 'uppy', path: target => uppyPath(target) }],
+  ['completeUppyUpload', { on: 'uppy', path: target => uppyPath(target, '/complete'), body: ({ etag }) => ({ parts: [{ PartNumber: 1, ETag: etag }] }) }],
+  ['abortUppyUpload', { on: 'uppy', path: target => uppyPath(target) }],
+  ['revokeTicket', { on: 'ticket', path: ({ id }) => `/uploads/tickets/${id}` }]
 ])
-const NAMES_NONE = new Map([['listFiles', '/files'], ['listPolicies', '/policies'], ['getUsage', '/usage'], ['createUploads', '/uploads/batch'], ['listWebhookDeliveries', '/webhook-deliveries'], ['replayWebhookDelivery', '/webhook-deliveries/0b8a4c1e-2f0d-4b7e-9a51-6f2b8f5c1a77/replay']])
+const NAMES_NONE = new Map([
+  ['listFiles', '/files'], ['listPolicies', '/policies'], ['getUsage', '/usage'], ['createUploads', '/uploads/batch'], ['createTicket', '/uploads/tickets'], ['listTickets', '/uploads/tickets'],
+  ['beginUppyUpload', '/uppy/parts/s3/params'], ['beginUppyMultipart', '/uppy/parts/s3/multipart'], ['presignUppyRequest', '/uppy/parts/s3/presign'],
+  ['listWebhookDeliveries', '/webhook-deliveries'], ['replayWebhookDelivery', '/webhook-deliveries/0b8a4c1e-2f0d-4b7e-9a51-6f2b8f5c1a77/replay']
+])
 const OPEN_TO_ALL = ['getLiveness', 'getReadiness']
 
 type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE'
@@ -73,25 +87,50 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     ['nobody', undefined, 401]
   ]
 
+  async function createFile (policy: object) {
+    const begun = (await call('POST', '/uploads', { token: owner, body: { ...policy, filename: 'a.png', contentType: 'image/png', sizeBytes: picture.length } })).json()
+    return { ...begun.file, uploadId: 'none', etag: '', upload: begun.upload }
+  }
+  const victims: Readonly<Record<Attempt['on'], () => Promise<Target>>> = {
+    async ready () {
+      const file = await createFile({ policy: 'few' })
+      await send(file.upload, picture)
+      await call('POST', `/uploads/${file.id}/complete`, { token: owner })
+      return file
+    },
+    async pending () {
+      const file = await createFile({ policy: 'few' })
+      await send(file.upload, picture)
+      return file
+    },
+    parts: async () => await createFile({ policy: 'parts', method: 'multipart' }),
+    async uppy () {
+      const begun = (await call('POST', '/uppy/parts/s3/multipart', { token: owner, body: { filename: 'a.png', type: 'image/png' } })).json()
+      const target = { ...begun, id: begun.key.split('/').at(-1) }
+      const { url } = (await call('GET', uppyPath(target, '/1'), { token: owner })).json()
+      return { ...target, etag: (await send({ method: 'PUT', url, headers: {} }, picture)).headers['etag'] }
+    },
+    async ticket () {
+      const { ticket } = (await call('POST', '/uploads/tickets', { token: owner, body: { policy: 'few' } })).json()
+      return { id: ticket.id, key: '', uploadId: '', etag: '' }
+    }
+  }
+
   for (const [operationId, { on, path, body }] of NAMES_A_FILE) {
     const method = methods.get(operationId) as Method
     for (const [name, stranger, status] of strangers) {
       t.test(`T8 T11: ${operationId} as ${name} is ${status}, and nothing happens`, async t => {
-        const policy = on === 'parts' ? { policy: 'parts', method: 'multipart' } : { policy: 'few' }
-        const begun = (await call('POST', '/uploads', { token: owner, body: { ...policy, filename: 'a.png', contentType: 'image/png', sizeBytes: picture.length } })).json()
-        const { id } = begun.file
-        if (on !== 'parts') await send(begun.upload, picture)
-        if (on === 'ready') await call('POST', `/uploads/${id}/complete`, { token: owner })
-        const before = await row(id)
+        const target = await victims[on]()
+        const before = await row(target.id)
         storeCalls = 0
-        const attempt = async (id: string) => await call(method, path(id), { token: stranger, ...(body && { body: body(id) }) })
-        const reply = await attempt(id)
+        const attempt = async (target: Target) => await call(method, path(target), { token: stranger, ...(body && { body: body(target) }) })
+        const reply = await attempt(target)
         t.equal(reply.statusCode, status, reply.body)
         t.equal(storeCalls, 0, 'the store is not asked and nothing is signed')
-        t.strictSame(await row(id), before, 'the row is as it was')
-        const unknown = await attempt('00000000-0000-4000-8000-000000000000')
+        t.strictSame(await row(target.id), before, 'the row is as it was')
+        const unknown = await attempt({ id: '00000000-0000-4000-8000-000000000000', key: 'parts/none', uploadId: 'none', etag: '"0"' })
         t.strictSame({ ...reply.json(), requestId: '' }, { ...unknown.json(), requestId: '' }, 'and it cannot be told from a file that does not exist')
-        t.ok((await call(method, path(id), { token: owner, ...(body && { body: body(id) }) })).statusCode < 400, 'while its owner may')
+        t.ok((await call(method, path(target), { token: owner, ...(body && { body: body(target) }) })).statusCode < 400, 'while its owner may')
       })
     }
   }
