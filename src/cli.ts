@@ -6,6 +6,7 @@ const usage = `Usage: presignd <command>
   serve      start the service, configured by environment variables
   migrate    apply the migrations of the database and end
   sweep      do once what the running service does now and then: complete, give up, delete
+  reconcile  compare rows and buckets, and print what does not fit; --apply sets right what can be
   webhooks   deliver what is due and end, replay ID, or enable NAME
   token      print a token for the configured secret: --sub NAME [--scope "a b"] [--expires-in SECONDS]
 
@@ -21,6 +22,7 @@ try {
     case 'serve': await (await import('./cli/serve.js')).serve(process.env); break
     case 'migrate': await (await import('./cli/migrate.js')).migrateDatabase(process.env); break
     case 'sweep': await (await import('./cli/sweep.js')).sweep(process.env); break
+    case 'reconcile': process.exitCode = await (await import('./cli/reconcile.js')).runReconcile(process.env, args); break
     case 'webhooks': await (await import('./cli/webhooks.js')).manageWebhooks(process.env, args); break
     case 'token': process.stdout.write(`${await (await import('./cli/token.js')).createToken(process.env, args)}\n`); break
     default:

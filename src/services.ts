@@ -8,6 +8,7 @@ import { isMigrated, migrate } from './database/migrate.js'
 import type { Database } from './database/schema.js'
 import { NO_EVENTS } from './files/file-events.js'
 import { createFilesRepository, type FilesRepository } from './files/files-repository.js'
+import { createInventory, type Inventory } from './files/inventory.js'
 import { joinObjectStorages } from './object-storage/buckets.js'
 import type { ObjectStorage } from './object-storage/object-storage.js'
 import { createS3ObjectStorage } from './object-storage/s3.js'
@@ -25,6 +26,7 @@ export interface Services {
   readonly database: Kysely<Database>
   readonly files: FilesRepository
   readonly tickets: TicketsRepository
+  readonly inventory: Inventory
   readonly objectStorage: ObjectStorage
   readonly policies: Policies
   /** The names in S3 of the policies file's buckets, by the names that policies use. */
@@ -62,6 +64,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
       database,
       files: createFilesRepository(database, webhooks.length > 0 ? outbox : NO_EVENTS),
       tickets: createTicketsRepository(database),
+      inventory: createInventory(database),
       objectStorage: createObjectStorage(config, buckets, log),
       policies,
       buckets: new Map([...buckets].map(([name, { bucket }]) => [name, bucket])),

@@ -15,6 +15,9 @@ export interface UsageKey {
   readonly policy: string
 }
 
+/** Rows in these states hold bytes of their owner. */
+export const COUNTED_STATUSES = ['pending', 'verifying', 'ready'] as const
+
 export const NO_USAGE: Usage = { files: 0, bytes: 0, pending: 0 }
 
 /**

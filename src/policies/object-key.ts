@@ -72,6 +72,29 @@ export function renderObjectKey (template: string, values: KeyValues): ObjectKey
   return render(template, name => rendered[name]) as ObjectKey
 }
 
+/** What every key of a template begins with: where a listing has to look. */
+export function findKeyPrefix (template: string): string {
+  return template.slice(0, template.indexOf('{'))
+}
+
+/** What a value of each placeholder looks like. Files of others in the same bucket do not look like all of them at once. */
+const SHAPES: Record<Placeholder, string> = {
+  tenant: '[A-Za-z0-9_-]{1,64}',
+  owner: '[A-Za-z0-9_-]{1,64}',
+  fileId: '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}',
+  slug: '[A-Za-z0-9_-]{1,64}',
+  ext: '(\\.[a-z0-9]{1,10})?',
+  yyyy: '\\d{4}',
+  mm: '\\d{2}',
+  dd: '\\d{2}'
+}
+
+/** Matches the keys that a template can give, and staging keys for the staging prefix followed by `{fileId}`. */
+export function keyPattern (template: string): RegExp {
+  const pattern = template.split(/(\{[^}]*\})/).map(part => part.startsWith('{') ? SHAPES[part.slice(1, -1) as Placeholder] : part.replace(/[.]/g, '\\$&')).join('')
+  return new RegExp(`^${pattern}$`)
+}
+
 function render (template: string, value: (name: Placeholder) => string): string {
   return template.replace(/\{([^}]*)\}/g, (_, name) => value(name))
 }
