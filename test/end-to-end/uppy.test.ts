@@ -15,6 +15,10 @@ async function suite (t: Test, browser: Browser, generation: Generation): Promis
   const scene = await startUppyScene(t, browser, generation)
   const { storage, front } = scene
   const way = WAYS[generation]
+  // Ceph RGW leaves the ETag out of its reply to a form, and Uppy 5 waits for that: there it gets a PUT, as docs/uppy.md advises.
+  const single = generation === 5 && scene.s3.kind === 'external'
+    ? { policy: 'puts', method: 'PUT', snippet: `${way}, both: complete, both: size` }
+    : { policy: 'pictures', method: 'POST', snippet: `${way}, both: complete` }
   const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
   /** Begins an upload in parts whose second one waits. */
   async function holdSecondPart (t: Test, page: Page, size: number) {
@@ -33,17 +37,18 @@ async function suite (t: Test, browser: Browser, generation: Generation): Promis
   }
 
   t.test('one file, and complete as the document has it', async t => {
-    const page = await scene.open(t, { snippet: `${way}, both: complete` })
+    const page = await scene.open(t, single)
     await addSmall(page, 'lake.png', 'image/png', png())
     const { successful: [file], failed } = await upload(page)
     t.strictSame(failed, [])
     const completed = await page.waitForFunction('uppy.getFiles()[0].presignd')
     t.match(await completed.jsonValue(), { id: idOf(file!.key), status: 'ready', filename: 'lake.png', owner: 'ada' })
-    t.strictSame(await scene.bytesOf(`pictures/${idOf(file!.key)}.png`), png())
+    t.match(await scene.fileOf(file!.key), { method: single.method })
+    t.strictSame(await scene.bytesOf(`${single.policy}/${idOf(file!.key)}.png`), png())
   })
 
   t.test('twenty files', async t => {
-    const page = await scene.open(t, { snippet: `${way}, both: complete, both: size` })
+    const page = await scene.open(t, { snippet: `${way}, both: complete, both: size`, policy: single.policy })
     for (let index = 0; index < 20; index++) await addSmall(page, `${index}.png`, 'image/png', png(index))
     const { successful, failed } = await upload(page)
     t.strictSame(failed, [])
@@ -137,13 +142,13 @@ async function suite (t: Test, browser: Browser, generation: Generation): Promis
     t.equal(storage.count('PUT', 'partNumber='), sent + (generation === 5 ? 4 : 2), 'F12: a lost reply to complete costs Uppy 6 no part')
   })
 
-  t.test('a form whose connection is killed goes up at the second try', async t => {
-    const page = await scene.open(t, { snippet: `${way}, both: complete, both: size` })
-    storage.onNext('POST', '', 'cut', generation === 5 ? 2 : 1)
+  t.test('a file in one request whose connection is killed goes up at the second try', async t => {
+    const page = await scene.open(t, single)
+    storage.onNext(single.method, '', 'cut')
     await addSmall(page, 'lake.png', 'image/png', png())
     let outcome = await upload(page)
-    // Uppy 6 tries again by itself, Uppy 5 when it is told to.
-    if (generation === 5) outcome = await page.evaluate('uppy.retryAll().then(toOutcome)')
+    // Chromium tries again by itself when the connection was in use before, Uppy 6 always, Uppy 5 when it is told to.
+    if (outcome.failed.length > 0) outcome = await page.evaluate('uppy.retryAll().then(toOutcome)')
     t.equal(outcome.successful.length, 1)
     await page.waitForFunction('uppy.getFiles()[0].presignd?.status === "ready"')
   })

@@ -30,7 +30,7 @@ export async function send (presigned: Presigned, body?: Uint8Array, headers: Re
       if (body && ['EPIPE', 'ECONNRESET'].includes(error.code ?? '')) resolve({ status: CLOSED, headers: {}, body: Buffer.alloc(0) })
       else reject(error)
     })
-    if (isAsked) outgoing.on('continue', () => outgoing.end(body)).flushHeaders()
+    if (isAsked) outgoing.once('continue', () => outgoing.end(body)).flushHeaders()
     else outgoing.end(body)
   })
 }
