@@ -48,6 +48,11 @@ export function checkDatabaseUrl (value: string, problems: string[]): string {
   return value
 }
 
+export function checkRedisUrl (value: string, problems: string[]): string {
+  if (!['redis:', 'rediss:'].includes(parseUrl(value)?.protocol ?? '')) problems.push('REDIS_URL must be a redis:// or rediss:// URL')
+  return value
+}
+
 function parseUrl (value: string): URL | null {
   try {
     return new URL(value)

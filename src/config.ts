@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Type, type Static } from '@sinclair/typebox'
 import { Ajv } from 'ajv'
-import { checkAddressRange, checkCookieName, checkDatabaseUrl, checkOrigin, checkSecureUrl, checkUrl, list } from './config-rules.js'
+import { checkAddressRange, checkCookieName, checkDatabaseUrl, checkOrigin, checkRedisUrl, checkSecureUrl, checkUrl, list } from './config-rules.js'
 import { StringEnum } from './string-enum.js'
 
 /** An unsafe or impossible configuration. Each problem is one line that names the variable and the rule. */
@@ -56,6 +56,7 @@ export const Environment = Type.Object({
   RATE_LIMIT_USER_PER_MINUTE: Type.Integer({ description: 'Requests a minute by one user; 0 is no limit.', default: 600, minimum: 0 }),
   RATE_LIMIT_PARTS_PER_MINUTE: Type.Integer({ description: 'Requests a minute for the URLs of parts by one user of an Uppy client, twice as many from one address; 0 is no limit.', default: 6000, minimum: 0 }),
   UPPY_COOKIE: Type.Optional(text('The cookie that may hold the token on the addresses for Uppy, for pages of the same origin or of CORS_ORIGINS. None when unset.')),
+  REDIS_URL: Type.Optional(text('`redis://…` or `rediss://…`: where several processes count rate limits together. Each counts by itself when unset.')),
   DOCS_UI: flag('Show the API under /docs.', false),
   LOG_LEVEL: StringEnum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { description: 'fatal, error, warn, info, debug, trace or silent.', default: 'info' }),
   SHUTDOWN_DRAIN_SECONDS: seconds('How long requests are still served after SIGTERM, so that a load balancer notices.', 5, 0, 60)
@@ -83,7 +84,7 @@ export interface Config {
   readonly downloadUrlTtlSeconds: number
   readonly completeWaitSeconds: number
   readonly sweepIntervalSeconds: number
-  readonly rateLimits: { readonly addressPerMinute: number, readonly userPerMinute: number, readonly partsPerMinute: number }
+  readonly rateLimits: { readonly addressPerMinute: number, readonly userPerMinute: number, readonly partsPerMinute: number, readonly redisUrl?: string }
   readonly uppyCookie?: string
   readonly docsUi: boolean
   readonly logLevel: string
@@ -151,7 +152,7 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     downloadUrlTtlSeconds: environment.DOWNLOAD_URL_TTL_SECONDS,
     completeWaitSeconds: environment.COMPLETE_WAIT_SECONDS,
     sweepIntervalSeconds: environment.SWEEP_INTERVAL_SECONDS,
-    rateLimits: { addressPerMinute: environment.RATE_LIMIT_ADDRESS_PER_MINUTE, userPerMinute: environment.RATE_LIMIT_USER_PER_MINUTE, partsPerMinute: environment.RATE_LIMIT_PARTS_PER_MINUTE },
+    rateLimits: { addressPerMinute: environment.RATE_LIMIT_ADDRESS_PER_MINUTE, userPerMinute: environment.RATE_LIMIT_USER_PER_MINUTE, partsPerMinute: environment.RATE_LIMIT_PARTS_PER_MINUTE, ...(environment.REDIS_URL && { redisUrl: checkRedisUrl(environment.REDIS_URL, problems) }) },
     ...(environment.UPPY_COOKIE && { uppyCookie: checkCookieName('UPPY_COOKIE', environment.UPPY_COOKIE, problems) }),
     docsUi: environment.DOCS_UI,
     logLevel: environment.LOG_LEVEL,
