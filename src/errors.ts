@@ -18,6 +18,7 @@ export const errors = {
   FILE_NOT_READY: { status: 409, title: 'The file is not ready' },
   OBJECT_MISSING: { status: 409, title: 'The bytes have not arrived' },
   UPLOAD_ALREADY_COMPLETED: { status: 409, title: 'The upload is already completed' },
+  VERDICT_CONFLICT: { status: 409, title: 'The file is decided already' },
   WEBHOOK_DISABLED: { status: 409, title: 'The webhook gets nothing at the moment' },
   UPLOAD_EXPIRED: { status: 410, title: 'The upload has ended' },
   FILE_TOO_LARGE: { status: 413, title: 'The file is too large' },

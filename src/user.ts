@@ -3,6 +3,9 @@ import { ApiError } from './errors.js'
 /** Lets a token act on any owner's files within its own tenant. */
 export const ADMIN_SCOPE = 'files:admin'
 
+/** Lets a token read files that are scanned, of any owner within its own tenant, and say what was found. */
+export const SCAN_SCOPE = 'files:scan'
+
 /** Who is calling, as the verified token says. */
 export interface User {
   /** The owner claim: never empty. */
@@ -28,6 +31,10 @@ export function isAdmin (user: User): boolean {
 /** @throws {ApiError} SCOPE_MISSING */
 export function checkAdmin (user: User): void {
   if (!isAdmin(user)) throw new ApiError('SCOPE_MISSING', `This needs a token with the scope ${ADMIN_SCOPE}.`)
+}
+
+export function isScanner (user: User): boolean {
+  return user.scopes.has(SCAN_SCOPE)
 }
 
 /** The rows this user may read and change: their own, or with `files:admin` all of their tenant. */

@@ -92,6 +92,26 @@ export interface paths {
     patch: operations['updateFile'];
     trace?: never;
   };
+  '/files/{id}/verdict': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+         * Say what a scanner found
+         * @description For tokens with the scope `files:scan`: a clean file becomes `ready`, an infected one `rejected`, and its object is deleted. Safe to repeat; the first verdict counts. A scanner hears of files by the webhook `file.scanning` or by GET /files, and reads them by POST /downloads.
+         */
+    post: operations['submitVerdict'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/policies': {
     parameters: {
       query?: never;
@@ -207,7 +227,7 @@ export interface paths {
     put?: never;
     /**
          * Say that the bytes are sent
-         * @description Looks at what arrived: size, content type, headers and first bytes. The file becomes `ready`, or `rejected` and its object is deleted. Safe to repeat: after a lost reply, the same answer comes again. With 202 another call is looking at the moment: ask again after `Retry-After` seconds.
+         * @description Looks at what arrived: size, content type, headers and first bytes. The file becomes `ready`, or `rejected` and its object is deleted. Under a policy that has files scanned it becomes `scanning` instead: the upload is done, and GET /files/{id} tells when the file is ready. Safe to repeat: after a lost reply, the same answer comes again. With 202 another call is looking at the moment: ask again after `Retry-After` seconds.
          */
     post: operations['completeUpload'];
     delete?: never;
@@ -415,7 +435,7 @@ export interface paths {
     put?: never;
     /**
          * Ask for a download URL
-         * @description Signs a GET or a HEAD for a ready file. The reply of the store will carry the verified content type and the disposition and file name chosen here, whatever the object was stored with.
+         * @description Signs a GET or a HEAD for a ready file; for one that is scanned, to tokens with the scope `files:scan` alone. The reply of the store will carry the verified content type and the disposition and file name chosen here, whatever the object was stored with.
          */
     post: operations['createDownload'];
     delete?: never;
@@ -526,6 +546,26 @@ export interface paths {
   };
 }
 export interface webhooks {
+  'file.scanning': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+         * A file waits for the scanner
+         * @description It is what was promised, and nobody can download it yet. A scanner asks POST /downloads for the bytes, with a token of the scope `files:scan`, and answers by POST /files/{id}/verdict. Sent to each webhook of the policies file that wants it, signed by Standard Webhooks 1.0.
+         */
+    post: operations['onFileScanning'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   'file.ready': {
     parameters: {
       query?: never;
@@ -657,7 +697,7 @@ export interface components {
              * @example FILE_TOO_LARGE
              * @enum {string}
              */
-      code: 'INVALID_REQUEST' | 'UNAUTHENTICATED' | 'SCOPE_MISSING' | 'QUOTA_EXCEEDED' | 'ORIGIN_NOT_ALLOWED' | 'POLICY_FORBIDDEN' | 'NOT_FOUND' | 'POLICY_NOT_FOUND' | 'FILE_NOT_FOUND' | 'UPLOAD_NOT_FOUND' | 'DELIVERY_NOT_FOUND' | 'REQUEST_TIMEOUT' | 'FILE_NOT_READY' | 'OBJECT_MISSING' | 'UPLOAD_ALREADY_COMPLETED' | 'WEBHOOK_DISABLED' | 'UPLOAD_EXPIRED' | 'FILE_TOO_LARGE' | 'BODY_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'CONTENT_TYPE_NOT_ALLOWED' | 'OBJECT_MISMATCH' | 'IDEMPOTENCY_KEY_REUSED' | 'RATE_LIMITED' | 'HEADERS_TOO_LARGE' | 'INTERNAL_ERROR' | 'OBJECT_STORAGE_ERROR' | 'NOT_READY' | 'AUTH_UNAVAILABLE' | 'CLOCK_SKEW';
+      code: 'INVALID_REQUEST' | 'UNAUTHENTICATED' | 'SCOPE_MISSING' | 'QUOTA_EXCEEDED' | 'ORIGIN_NOT_ALLOWED' | 'POLICY_FORBIDDEN' | 'NOT_FOUND' | 'POLICY_NOT_FOUND' | 'FILE_NOT_FOUND' | 'UPLOAD_NOT_FOUND' | 'DELIVERY_NOT_FOUND' | 'REQUEST_TIMEOUT' | 'FILE_NOT_READY' | 'OBJECT_MISSING' | 'UPLOAD_ALREADY_COMPLETED' | 'VERDICT_CONFLICT' | 'WEBHOOK_DISABLED' | 'UPLOAD_EXPIRED' | 'FILE_TOO_LARGE' | 'BODY_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'CONTENT_TYPE_NOT_ALLOWED' | 'OBJECT_MISMATCH' | 'IDEMPOTENCY_KEY_REUSED' | 'RATE_LIMITED' | 'HEADERS_TOO_LARGE' | 'INTERNAL_ERROR' | 'OBJECT_STORAGE_ERROR' | 'NOT_READY' | 'AUTH_UNAVAILABLE' | 'CLOCK_SKEW';
       /** @description The detail once more, on the addresses for Uppy, whose clients show it. */
       message?: string;
       /** @description Under this id the request is in the log; also in the header x-request-id. */
@@ -690,16 +730,16 @@ export interface components {
       /** @description Bytes; left out until a form without a size has arrived. */
       sizeBytes?: number;
       /**
-             * @description Where the file is in its life.
+             * @description Where the file is in its life. `scanning` waits for a scanner, under policies that ask for one.
              * @enum {string}
              */
-      status: 'pending' | 'verifying' | 'ready' | 'rejected' | 'expired';
+      status: 'pending' | 'verifying' | 'scanning' | 'ready' | 'rejected' | 'expired';
       /** @enum {string} */
       visibility: 'private' | 'authenticated' | 'public';
       bucket: string;
       /** @description Where the object is in the bucket. */
       key: string;
-      /** @description The ETag of the object; once ready. */
+      /** @description The ETag of the object; once it was verified. */
       etag?: string;
       /** @description The SHA-256 declared at creation, in base64. */
       checksumSha256?: string;
@@ -734,7 +774,7 @@ export interface components {
       updatedAt: string;
       /**
              * Format: date-time
-             * @description When the object was found to be what was promised.
+             * @description When the file could be downloaded first.
              * @example 2026-11-25T09:30:00.000Z
              */
       readyAt?: string;
@@ -856,6 +896,10 @@ export interface components {
       };
       /** @enum {string} */
       visibility: 'private' | 'authenticated' | 'public';
+      /** @description Whether files wait for the verdict of a scanner, as `scanning`, before they are ready. */
+      scanned: boolean;
+      /** @description After how many days files are deleted; left out when they are kept. */
+      retentionDays?: number;
       /** @description Whether `checksumSha256` must be given. */
       checksumRequired: boolean;
       uploadUrlTtlSeconds: number;
@@ -864,7 +908,7 @@ export interface components {
     /** @description A change of a file. */
     FileEvent: {
       /** @enum {string} */
-      type: 'file.ready' | 'file.rejected' | 'file.expired' | 'file.deleted' | 'file.missing';
+      type: 'file.scanning' | 'file.ready' | 'file.rejected' | 'file.expired' | 'file.deleted' | 'file.missing';
       /**
              * Format: date-time
              * @description When the file changed.
@@ -925,7 +969,7 @@ export interface components {
              */
       fileId: string;
       /** @enum {string} */
-      type: 'file.ready' | 'file.rejected' | 'file.expired' | 'file.deleted' | 'file.missing';
+      type: 'file.scanning' | 'file.ready' | 'file.rejected' | 'file.expired' | 'file.deleted' | 'file.missing';
       /** @description Larger for later events of the same file. */
       sequence: number;
       /**
@@ -1093,7 +1137,7 @@ export interface operations {
         /** @description The `nextCursor` of the page before. */
         cursor?: string;
         /** @description Only files in this state. */
-        status?: 'pending' | 'verifying' | 'ready' | 'rejected' | 'expired';
+        status?: 'pending' | 'verifying' | 'scanning' | 'ready' | 'rejected' | 'expired';
         /** @description Only files of this policy. */
         policy?: string;
         /** @description Another owner's files; needs the scope `files:admin`. */
@@ -1401,6 +1445,139 @@ export interface operations {
       };
       /** @description FILE_NOT_FOUND: There is no such file. */
       404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description BODY_TOO_LARGE: The request body is too large. */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNSUPPORTED_MEDIA_TYPE: The request body must be JSON. */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description RATE_LIMITED: Too many requests. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description INTERNAL_ERROR: Something went wrong here. */
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description NOT_READY: The service is not ready. AUTH_UNAVAILABLE: Tokens cannot be checked at the moment. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  submitVerdict: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /**
+                 * @description The id of a file.
+                 * @example 0b8a4c1e-2f0d-4b7e-9a51-6f2b8f5c1a77
+                 */
+        id: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': {
+          /**
+                     * @description What the scanner found.
+                     * @enum {string}
+                     */
+          verdict: 'clean' | 'infected';
+          /**
+                     * @description What was found, for people; it becomes part of `rejectedReason`.
+                     * @example Eicar-Test-Signature
+                     */
+          detail?: string;
+        };
+      };
+    };
+    responses: {
+      /** @description The decided file. An upload that replaces another file answers with that file. */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            file: components['schemas']['File'];
+          };
+        };
+      };
+      /** @description INVALID_REQUEST: The request is not valid. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description UNAUTHENTICATED: A valid token is needed. */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description SCOPE_MISSING: The token lacks a scope. */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description FILE_NOT_FOUND: There is no such file. */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description FILE_NOT_READY: The file is not ready. VERDICT_CONFLICT: The file is decided already. */
+      409: {
         headers: {
           [name: string]: unknown;
         };
@@ -2226,7 +2403,7 @@ export interface operations {
       };
     };
     responses: {
-      /** @description The file is ready. An upload that replaces another file answers with that file. */
+      /** @description The file is ready, or `scanning` under a policy that has files scanned. An upload that replaces another file answers with that file. */
       200: {
         headers: {
           [name: string]: unknown;
@@ -4484,6 +4661,49 @@ export interface operations {
         content: {
           'application/problem+json': components['schemas']['Problem'];
         };
+      };
+    };
+  };
+  onFileScanning: {
+    parameters: {
+      query?: never;
+      header: {
+        /** @description The same at every attempt: what to tell a repeat by. */
+        'webhook-id': string;
+        /** @description When this attempt was made, in seconds since 1970. */
+        'webhook-timestamp': string;
+        /** @description One or more signatures with spaces between: `v1,` and base64. */
+        'webhook-signature': string;
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['FileEvent'];
+      };
+    };
+    responses: {
+      /** @description The receiver wants no more: the webhook is disabled. */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description The receiver has it. */
+      '2XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description Anything else, a redirect too, is tried again for about three days. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
       };
     };
   };

@@ -55,7 +55,8 @@ const COMPLETE_TRIES = 150
 
 /**
  * Uploads a file and resolves when the service has found it to be what was promised. Lost replies, lost connections,
- * busy servers and expired URLs are tried again a bounded number of times; no fault makes a second upload.
+ * busy servers and expired URLs are tried again a bounded number of times; no fault makes a second upload. Where its
+ * policy has files scanned, the file is `scanning` then, and can be downloaded once a scanner has looked at it.
  * @throws {UploadError} what the service refuses, and faults that do not pass; its `uploadId` is what to go on with
  */
 export async function upload (file: UploadSource, options: UploadOptions): Promise<UploadedFile> {

@@ -3,12 +3,21 @@ import type { Database } from './schema.js'
 import { files } from './migrations/0001-files.js'
 import { roads } from './migrations/0002-roads.js'
 import { due } from './migrations/0003-due.js'
-import { inventory } from './migrations/0006-inventory.js'
 import { outbox } from './migrations/0004-outbox.js'
 import { tickets } from './migrations/0005-tickets.js'
+import { inventory } from './migrations/0006-inventory.js'
+import { retention } from './migrations/0007-retention.js'
 
 /** In order; an entry that was released is never changed. */
-const migrations = { '0001-files': files, '0002-roads': roads, '0003-due': due, '0004-outbox': outbox, '0005-tickets': tickets, '0006-inventory': inventory }
+const migrations = {
+  '0001-files': files,
+  '0002-roads': roads,
+  '0003-due': due,
+  '0004-outbox': outbox,
+  '0005-tickets': tickets,
+  '0006-inventory': inventory,
+  '0007-retention': retention
+}
 
 /**
  * Applies what is missing, under a lock that other processes wait for: each migration runs once.

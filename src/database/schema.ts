@@ -50,7 +50,7 @@ export interface FilesTable {
   reserved_bytes: number
 }
 
-/** What an owner holds and has reserved under a policy: the sums over the rows that are pending, verifying or ready. */
+/** What an owner holds and has reserved under a policy: the sums over the rows that are pending, verifying, scanning or ready. */
 export interface UsageTable {
   tenant: string
   owner: string

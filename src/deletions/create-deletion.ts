@@ -15,7 +15,7 @@ export async function createDeletion (services: Services, user: User, fileId: st
   if (file.status !== 'ready') throw new ApiError('FILE_NOT_READY', `The file is ${file.status}. DELETE /files/{id} deletes it in any state.`)
   const signedAt = services.now()
   const expiresInSeconds = policy.uploadUrlTtlSeconds
-  const deleted = await services.files.markDeleted(file.id, ownerScope(user), signedAt, new Date(signedAt.getTime() + expiresInSeconds * 1000))
+  const deleted = await services.files.markDeleted(file.id, ownerScope(user), signedAt, { urlDeadline: new Date(signedAt.getTime() + expiresInSeconds * 1000) })
   if (!deleted) throw new ApiError('FILE_NOT_FOUND', 'There is no such file.')
   const { method, url, headers, expiresAt } = await services.objectStorage.presignDelete({ bucket: deleted.bucket, key: deleted.key, signedAt, expiresInSeconds })
   return { method, url, headers, expiresAt: expiresAt.toISOString() }

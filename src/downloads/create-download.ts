@@ -1,9 +1,9 @@
 import { ApiError } from '../errors.js'
-import type { File, ReadyFile } from '../files/file.js'
+import type { File, ReadyFile, ScanningFile } from '../files/file.js'
 import { cleanFilename } from '../files/filename.js'
 import { fileNotFound } from '../files/find-file.js'
 import type { Services } from '../services.js'
-import { isAdmin, type User } from '../user.js'
+import { isAdmin, isScanner, type User } from '../user.js'
 import { allowedDisposition, renderContentDisposition } from './content-disposition.js'
 import type { CreateDownloadBody } from './schemas.js'
 
@@ -34,7 +34,7 @@ export async function createDownload (services: Services, user: User | null, bod
   return { file, download: { method, url, headers, disposition, expiresAt: expiresAt.toISOString() } }
 }
 
-async function getReadableFile (services: Services, user: User | null, id: string): Promise<ReadyFile> {
+async function getReadableFile (services: Services, user: User | null, id: string): Promise<ReadyFile | ScanningFile> {
   const file = await services.files.findOfAnyOwner(id)
   if (user === null) {
     // Without a token, a private file and none at all look the same.
@@ -42,6 +42,8 @@ async function getReadableFile (services: Services, user: User | null, id: strin
     throw new ApiError('UNAUTHENTICATED', 'Send a token: Authorization: Bearer … (only public files are there without one).')
   }
   if (!file || file.status === 'deleted') throw fileNotFound()
+  // The one way to the bytes of a file before they are decided about.
+  if (file.status === 'scanning' && file.tenant === user.tenant && isScanner(user)) return file
   if (isOwn(file, user)) {
     if (file.status === 'ready') return file
     throw new ApiError('FILE_NOT_READY', `The file is ${file.status}. Only ready files can be downloaded.`)

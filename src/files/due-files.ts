@@ -48,9 +48,16 @@ export function createDueFiles (database: Kysely<Database>) {
       })
     },
 
-    /** When the sweeper looks at a pending upload next. */
+    /** Ready files of a policy whose content is older, oldest first. */
+    async findOlder (policy: string, readyBefore: Date, limit: number): Promise<File[]> {
+      return await query(async () => (await database.selectFrom('files').selectAll()
+        .where('policy', '=', policy).where('status', '=', sql.lit('ready')).where('ready_at', '<', readyBefore.getTime())
+        .orderBy('ready_at').limit(limit).execute()).map(toFile))
+    },
+
+    /** When the sweeper looks at a pending upload, or one that is scanned, next. */
     async postponeCheck (id: string, at: Date): Promise<void> {
-      await query(async () => await database.updateTable('files').set({ next_check_at: at.getTime() }).where('id', '=', id).where('status', '=', 'pending').execute())
+      await query(async () => await database.updateTable('files').set({ next_check_at: at.getTime() }).where('id', '=', id).where('status', 'in', ['pending', 'scanning']).execute())
     }
   }
 }

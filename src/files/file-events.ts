@@ -3,7 +3,7 @@ import type { Database } from '../database/schema.js'
 import type { File } from './file.js'
 
 /** What happens to files and is worth telling. */
-export const FILE_EVENT_TYPES = ['file.ready', 'file.rejected', 'file.expired', 'file.deleted', 'file.missing'] as const
+export const FILE_EVENT_TYPES = ['file.scanning', 'file.ready', 'file.rejected', 'file.expired', 'file.deleted', 'file.missing'] as const
 export type FileEventType = typeof FILE_EVENT_TYPES[number]
 
 /** Who wants to know of changes. */

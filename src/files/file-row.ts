@@ -3,7 +3,7 @@ import type { FilesTable } from '../database/schema.js'
 import type { ObjectKey } from '../policies/object-key.js'
 import type { Checksum } from '../object-storage/object-storage.js'
 import type { UploadMethod, Visibility } from '../policies/policy.js'
-import type { File, FileId, FileStatus, PendingFile, VerifyingFile } from './file.js'
+import type { File, FileId, FileStatus, PendingFile, ScanningFile, VerifyingFile } from './file.js'
 
 /** Stands in `size_bytes` for a size that nobody knows yet. */
 export const UNKNOWN_SIZE = -1
@@ -38,6 +38,7 @@ export function toFile (row: Selectable<FilesTable>): File {
   switch (row.status as FileStatus) {
     case 'pending': return { ...base, status: 'pending' }
     case 'verifying': return { ...base, status: 'verifying', leaseToken: row.lease_token ?? '', leaseUntil: new Date(row.lease_until ?? 0) }
+    case 'scanning': return { ...base, status: 'scanning', sizeBytes: row.size_bytes, etag: row.etag ?? '' }
     case 'ready': return { ...base, status: 'ready', sizeBytes: row.size_bytes, etag: row.etag ?? '', readyAt: new Date(row.ready_at ?? 0) }
     case 'rejected': return { ...base, status: 'rejected', rejectedReason: row.rejected_reason ?? '' }
     case 'expired': return { ...base, status: 'expired' }
@@ -115,7 +116,7 @@ export interface Finding { readonly etag: string, readonly sizeBytes: number }
 export const WITHOUT_LEASE = { lease_token: null, lease_until: null, next_check_at: null }
 
 /** A staging key stays in the row until its form has ended: whoever holds it can write there again. */
-export function readyColumns (file: VerifyingFile, { etag, sizeBytes }: Finding, now: Date) {
+export function readyColumns (file: VerifyingFile | ScanningFile, { etag, sizeBytes }: Finding, now: Date) {
   return {
     status: 'ready',
     etag,

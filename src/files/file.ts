@@ -44,9 +44,11 @@ interface FileBase {
 export interface PendingFile extends FileBase { readonly status: 'pending' }
 /** One process holds a lease and looks at the object; a lease that ran out may be taken over. */
 export interface VerifyingFile extends FileBase { readonly status: 'verifying', readonly leaseToken: string, readonly leaseUntil: Date }
+/** What arrived is what was promised, and someone else still looks for what is harmful: nobody can download it. */
+export interface ScanningFile extends FileBase { readonly status: 'scanning', readonly sizeBytes: number, readonly etag: string }
 /** What arrived is what was promised: this file can be downloaded. */
 export interface ReadyFile extends FileBase { readonly status: 'ready', readonly sizeBytes: number, readonly etag: string, readonly readyAt: Date }
-/** What arrived is not what was promised; the object is deleted. */
+/** What arrived is not what was promised, or is harmful; the object is deleted. */
 export interface RejectedFile extends FileBase { readonly status: 'rejected', readonly rejectedReason: string }
 /** Given up before any bytes were accepted. */
 export interface ExpiredFile extends FileBase { readonly status: 'expired' }
@@ -55,9 +57,10 @@ export interface DeletedFile extends FileBase { readonly status: 'deleted', read
 
 /**
  * A row, by its state: pending → verifying → ready | rejected, pending → expired, ready → deleted.
+ * Where the policy has files scanned, verifying → scanning → ready | rejected, and scanning → expired.
  * Rejected, expired and deleted rows are tombstones: they stay until the object is gone and `urlDeadline` has passed.
  */
-export type File = PendingFile | VerifyingFile | ReadyFile | RejectedFile | ExpiredFile | DeletedFile
+export type File = PendingFile | VerifyingFile | ScanningFile | ReadyFile | RejectedFile | ExpiredFile | DeletedFile
 export type FileStatus = File['status']
 
 /** Everything but the tombstone of a deleted file. */

@@ -2,7 +2,7 @@ import { sql, type Kysely, type Transaction, type UpdateObject } from 'kysely'
 import { query, retryConflicts } from '../database/database.js'
 import type { Database } from '../database/schema.js'
 import type { OwnerScope } from '../user.js'
-import type { DeletedFile, ExpiredFile, File, FileId, FileStatus, PendingFile, ReadyFile, RejectedFile, VerifyingFile } from './file.js'
+import type { DeletedFile, ExpiredFile, File, FileId, FileStatus, PendingFile, ReadyFile, RejectedFile, ScanningFile, VerifyingFile } from './file.js'
 import { createDueFiles } from './due-files.js'
 import { NO_EVENTS, type FileEvents, type FileEventType } from './file-events.js'
 import { readyColumns, toFile, WITHOUT_LEASE, type Finding } from './file-row.js'
@@ -35,15 +35,19 @@ export type FilesRepository = ReturnType<typeof createFilesRepository>
 const PURGE_MS = 60_000
 const purgeBy = (now: Date): number => now.getTime() + PURGE_MS
 
-interface Guard { readonly scope?: OwnerScope, readonly leaseToken?: string }
+interface Guard { readonly scope?: OwnerScope, readonly leaseToken?: string, readonly readyBefore?: Date }
+
+/** The state that the caller knows, and its lease where there is one. */
+const leaseOf = (file: VerifyingFile | ScanningFile): Guard => file.status === 'verifying' ? { leaseToken: file.leaseToken } : {}
 
 export function createFilesRepository (database: Kysely<Database>, events: FileEvents = NO_EVENTS) {
   /** Changes one row when it is still in one of these states; null when it is not, or not within the guard. */
-  async function transition (executor: Kysely<Database>, id: string, from: readonly FileStatus[], set: UpdateObject<Database, 'files'>, now: Date, { scope, leaseToken }: Guard = {}): Promise<File | null> {
+  async function transition (executor: Kysely<Database>, id: string, from: readonly FileStatus[], set: UpdateObject<Database, 'files'>, now: Date, { scope, leaseToken, readyBefore }: Guard = {}): Promise<File | null> {
     let update = executor.updateTable('files')
       .set({ ...set, updated_at: now.getTime(), version: sql`version + 1` })
       .where('id', '=', id).where('status', 'in', from)
     if (leaseToken !== undefined) update = update.where('lease_token', '=', leaseToken)
+    if (readyBefore) update = update.where('ready_at', '<', readyBefore.getTime())
     if (scope) update = update.where('tenant', '=', scope.tenant)
     if (scope?.owner !== undefined) update = update.where('owner', '=', scope.owner)
     const row = await update.returningAll().executeTakeFirst()
@@ -158,14 +162,22 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
       return await query(async () => await transition(database, id, ['verifying'], set, now, { leaseToken })) as PendingFile | null
     },
 
-    async markReady (file: VerifyingFile, finding: Finding, now: Date): Promise<ReadyFile | null> {
+    /** What was found is kept, for when the verdict of the scan comes. At `deadline` the sweeper looks what became of it. */
+    async markScanning (file: VerifyingFile, { etag, sizeBytes }: Finding, deadline: Date, now: Date): Promise<ScanningFile | null> {
+      const set = { ...WITHOUT_LEASE, status: 'scanning', etag, size_bytes: sizeBytes, reserved_bytes: sizeBytes, next_check_at: deadline.getTime() }
+      return await countedTransition('file.scanning', file.id, ['verifying'], set, now, leaseOf(file), () => ({
+        files: 0, bytes: sizeBytes - file.reservedBytes, pending: 0
+      })) as ScanningFile | null
+    },
+
+    async markReady (file: VerifyingFile | ScanningFile, finding: Finding, now: Date): Promise<ReadyFile | null> {
       const set = { ...WITHOUT_LEASE, ...readyColumns(file, finding, now) }
-      return await countedTransition('file.ready', file.id, ['verifying'], set, now, { leaseToken: file.leaseToken }, () => ({
+      return await countedTransition('file.ready', file.id, [file.status], set, now, leaseOf(file), () => ({
         files: 0, bytes: finding.sizeBytes - file.reservedBytes, pending: -1
       })) as ReadyFile | null
     },
 
-    async markReadyReplacing (file: VerifyingFile, replaces: FileId, finding: Finding, now: Date): Promise<Replaced | null> {
+    async markReadyReplacing (file: VerifyingFile | ScanningFile, replaces: FileId, finding: Finding, now: Date): Promise<Replaced | null> {
       const replaced = await inTransaction(async transaction => {
         const replaced = await replaceContent(transaction, file, replaces, finding, now)
         // The upload's own id was never that of a file: its tombstone is no news.
@@ -176,22 +188,28 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
       return replaced
     },
 
-    async markRejected (file: VerifyingFile, reason: string, now: Date): Promise<RejectedFile | null> {
+    async markRejected (file: VerifyingFile | ScanningFile, reason: string, now: Date): Promise<RejectedFile | null> {
       const set = { ...WITHOUT_LEASE, status: 'rejected', rejected_reason: reason, next_check_at: purgeBy(now) }
-      return await countedTransition('file.rejected', file.id, ['verifying'], set, now, { leaseToken: file.leaseToken }, giveBackPending) as RejectedFile | null
+      return await countedTransition('file.rejected', file.id, [file.status], set, now, leaseOf(file), giveBackPending) as RejectedFile | null
     },
 
-    /** Ends an upload that has not become ready; a verification under way loses its lease. */
-    async markExpired (id: string, scope: OwnerScope, now: Date): Promise<ExpiredFile | null> {
+    /**
+     * Ends an upload that has not become ready; a verification under way loses its lease.
+     * @param from also `scanning`, where someone wants it so and not only nothing came
+     */
+    async markExpired (id: string, scope: OwnerScope, now: Date, from: readonly FileStatus[] = ['pending', 'verifying']): Promise<ExpiredFile | null> {
       const set = { ...WITHOUT_LEASE, status: 'expired', next_check_at: purgeBy(now) }
-      return await countedTransition('file.expired', id, ['pending', 'verifying'], set, now, { scope }, giveBackPending) as ExpiredFile | null
+      return await countedTransition('file.expired', id, from, set, now, { scope }, giveBackPending) as ExpiredFile | null
     },
 
-    /** `urlDeadline` is when the last URL that may touch the object ends. */
-    async markDeleted (id: string, scope: OwnerScope, now: Date, urlDeadline?: Date): Promise<DeletedFile | null> {
+    /**
+     * @param urlDeadline when the last URL that may touch the object ends
+     * @param readyBefore spares a file whose content is newer
+     */
+    async markDeleted (id: string, scope: OwnerScope, now: Date, { urlDeadline, readyBefore }: { readonly urlDeadline?: Date, readonly readyBefore?: Date } = {}): Promise<DeletedFile | null> {
       const later = urlDeadline && sql<number>`case when url_deadline > ${urlDeadline.getTime()} then url_deadline else ${urlDeadline.getTime()} end`
       const set = { status: 'deleted', next_check_at: purgeBy(now), ...(later && { url_deadline: later }) }
-      return await countedTransition('file.deleted', id, ['ready'], set, now, { scope }, file => ({ files: -1, bytes: -file.reservedBytes, pending: 0 })) as DeletedFile | null
+      return await countedTransition('file.deleted', id, ['ready'], set, now, { scope, ...(readyBefore && { readyBefore }) }, file => ({ files: -1, bytes: -file.reservedBytes, pending: 0 })) as DeletedFile | null
     },
 
     /** Tells that the object of a ready file is not there. The file stays what it is: downloads fail by themselves. */
@@ -201,7 +219,7 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
 
     /** Changes what people may change of a file that is not a tombstone. */
     async updateDetails (id: string, scope: OwnerScope, details: { readonly filename?: string, readonly metadata?: Readonly<Record<string, string>> }, now: Date): Promise<File | null> {
-      return await query(async () => await transition(database, id, ['pending', 'verifying', 'ready'], {
+      return await query(async () => await transition(database, id, ['pending', 'verifying', 'scanning', 'ready'], {
         ...(details.filename !== undefined && { filename: details.filename }),
         ...(details.metadata !== undefined && { metadata: JSON.stringify(details.metadata) })
       }, now, { scope }))

@@ -1,6 +1,6 @@
 import type { ObjectStorage } from '../object-storage/object-storage.js'
 import type { Services } from '../services.js'
-import type { File, ReadyFile } from './file.js'
+import type { File, ReadyFile, ScanningFile } from './file.js'
 
 /**
  * Deletes what a tombstone left in the bucket: parts, staging and object. The row, which is committed before,
@@ -29,7 +29,7 @@ async function abortParts (objectStorage: ObjectStorage, file: File, begun: stri
  * The object at the final key is what counts. What is left in staging goes, and again once no form can bring it
  * back; so do parts of uploads that lost.
  */
-export async function purgeLeftovers ({ objectStorage, files, now, log }: Services, file: ReadyFile): Promise<void> {
+export async function purgeLeftovers ({ objectStorage, files, now, log }: Services, file: ReadyFile | ScanningFile): Promise<void> {
   try {
     if (file.method === 'multipart') await abortParts(objectStorage, file, [])
     if (file.stagingKey === null) return

@@ -1,6 +1,6 @@
 import { sql, type Transaction } from 'kysely'
 import type { Database } from '../database/schema.js'
-import type { DeletedFile, FileId, ReadyFile, VerifyingFile } from './file.js'
+import type { DeletedFile, FileId, ReadyFile, ScanningFile, VerifyingFile } from './file.js'
 import { contentColumns, readyColumns, toFile, WITHOUT_LEASE, type Finding } from './file-row.js'
 import { changeUsage } from './usage.js'
 
@@ -11,12 +11,13 @@ export interface Replaced { readonly ready: ReadyFile, readonly old: DeletedFile
  * Makes a verified upload the content of the file that it replaces, in one transaction: the two rows swap
  * their content, and the upload's row becomes the tombstone of the old object. When the replaced file is not
  * ready any more, the upload becomes a file of its own, so that nothing is lost.
- * @returns null when the lease is lost
+ * @returns null when the lease is lost, or a scanning file has moved on
  */
-export async function replaceContent (transaction: Transaction<Database>, file: VerifyingFile, replaces: FileId, finding: Finding, now: Date): Promise<Replaced | null> {
+export async function replaceContent (transaction: Transaction<Database>, file: VerifyingFile | ScanningFile, replaces: FileId, finding: Finding, now: Date): Promise<Replaced | null> {
   const upload = await transaction.updateTable('files')
     .set({ ...WITHOUT_LEASE, ...readyColumns(file, finding, now), updated_at: now.getTime(), version: sql`version + 1` })
-    .where('id', '=', file.id).where('status', '=', 'verifying').where('lease_token', '=', file.leaseToken)
+    .where('id', '=', file.id).where('status', '=', file.status)
+    .$if(file.status === 'verifying', update => update.where('lease_token', '=', file.status === 'verifying' ? file.leaseToken : ''))
     .returningAll().executeTakeFirst()
   if (!upload) return null
   const change = { files: 0, bytes: finding.sizeBytes - file.reservedBytes, pending: -1 }

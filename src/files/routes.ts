@@ -4,7 +4,8 @@ import type { Services } from '../services.js'
 import { deleteFile } from './delete-file.js'
 import { getFile } from './find-file.js'
 import { listFiles } from './list-files.js'
-import { FileListReply, FileParams, FileReply, ListFilesQuery, toFileBody, UpdateFileBody } from './schemas.js'
+import { submitVerdict } from './submit-verdict.js'
+import { FileListReply, FileParams, FileReply, ListFilesQuery, toFileBody, UpdateFileBody, VerdictBody } from './schemas.js'
 import { updateFile } from './update-file.js'
 
 export const fileRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services }) => {
@@ -52,6 +53,18 @@ export const fileRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = asy
       response: { 200: { ...FileReply, description: 'The changed file.' }, ...problemResponses(['FILE_NOT_FOUND'], { hasBody: true }) }
     }
   }, async request => ({ file: toFileBody(await updateFile(services, request.user, request.params.id, request.body)) }))
+
+  app.post('/files/:id/verdict', {
+    schema: {
+      operationId: 'submitVerdict',
+      tags: ['files'],
+      summary: 'Say what a scanner found',
+      description: 'For tokens with the scope `files:scan`: a clean file becomes `ready`, an infected one `rejected`, and its object is deleted. Safe to repeat; the first verdict counts. A scanner hears of files by the webhook `file.scanning` or by GET /files, and reads them by POST /downloads.',
+      params: FileParams,
+      body: VerdictBody,
+      response: { 200: { ...FileReply, description: 'The decided file. An upload that replaces another file answers with that file.' }, ...problemResponses(['SCOPE_MISSING', 'FILE_NOT_FOUND', 'FILE_NOT_READY', 'VERDICT_CONFLICT'], { hasBody: true }) }
+    }
+  }, async request => ({ file: toFileBody(await submitVerdict(services, request.user, request.params.id, request.body)) }))
 
   app.delete('/files/:id', {
     schema: {

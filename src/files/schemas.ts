@@ -28,8 +28,8 @@ export const Metadata = Type.Record(
   { maxProperties: MAX_METADATA_VALUES, additionalProperties: false, description: 'Up to 32 values of your own, kept with the file and never interpreted.', examples: [{ album: 'summer' }] }
 )
 
-export const FileStatusText = StringEnum(['pending', 'verifying', 'ready', 'rejected', 'expired'], {
-  description: 'Where the file is in its life.'
+export const FileStatusText = StringEnum(['pending', 'verifying', 'scanning', 'ready', 'rejected', 'expired'], {
+  description: 'Where the file is in its life. `scanning` waits for a scanner, under policies that ask for one.'
 })
 
 export const FileBody = Type.Object({
@@ -44,7 +44,7 @@ export const FileBody = Type.Object({
   visibility: StringEnum(['private', 'authenticated', 'public']),
   bucket: Type.String(),
   key: Type.String({ description: 'Where the object is in the bucket.' }),
-  etag: Type.Optional(Type.String({ description: 'The ETag of the object; once ready.' })),
+  etag: Type.Optional(Type.String({ description: 'The ETag of the object; once it was verified.' })),
   checksumSha256: Type.Optional(Type.String({ description: 'The SHA-256 declared at creation, in base64.' })),
   checksumCrc32: Type.Optional(Type.String({ description: 'The CRC-32 declared at creation, in base64.' })),
   checksumCrc32c: Type.Optional(Type.String({ description: 'The CRC-32C declared at creation, in base64.' })),
@@ -53,7 +53,7 @@ export const FileBody = Type.Object({
   rejectedReason: Type.Optional(Type.String({ description: 'Why the upload was rejected, in words.' })),
   createdAt: Time('When the upload was created.'),
   updatedAt: Time('When the row changed last.'),
-  readyAt: Type.Optional(Time('When the object was found to be what was promised.'))
+  readyAt: Type.Optional(Time('When the file could be downloaded first.'))
 }, { $id: 'File', additionalProperties: false, description: 'A file: what is known of it, not its bytes.' })
 export type FileBody = Static<typeof FileBody>
 
@@ -73,7 +73,8 @@ export function toFileBody (file: LivingFile): FileBody {
     visibility: file.visibility,
     bucket: file.bucket,
     key: file.key,
-    ...(file.status === 'ready' && { etag: file.etag, readyAt: file.readyAt.toISOString() }),
+    ...((file.status === 'ready' || file.status === 'scanning') && { etag: file.etag }),
+    ...(file.status === 'ready' && { readyAt: file.readyAt.toISOString() }),
     ...(file.status === 'rejected' && { rejectedReason: file.rejectedReason }),
     ...(file.checksum && { [CHECKSUM_FIELDS[file.checksum.algorithm]]: file.checksum.value }),
     ...(file.replaces !== null && { replaces: file.replaces }),
@@ -82,6 +83,12 @@ export function toFileBody (file: LivingFile): FileBody {
     updatedAt: file.updatedAt.toISOString()
   }
 }
+
+export const VerdictBody = Type.Object({
+  verdict: StringEnum(['clean', 'infected'], { description: 'What the scanner found.' }),
+  detail: Type.Optional(Type.String({ minLength: 1, maxLength: 200, pattern: '^[^\\u0000-\\u001f\\u007f]*$', description: 'What was found, for people; it becomes part of `rejectedReason`.', examples: ['Eicar-Test-Signature'] }))
+}, { additionalProperties: false })
+export type VerdictBody = Static<typeof VerdictBody>
 
 export const UpdateFileBody = Type.Object({
   filename: Type.Optional(Filename),
@@ -92,7 +99,7 @@ export type UpdateFileBody = Static<typeof UpdateFileBody>
 export const ListFilesQuery = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 50, description: 'How many files a page holds at most.' })),
   cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 512, description: 'The `nextCursor` of the page before.' })),
-  status: Type.Optional(StringEnum(['pending', 'verifying', 'ready', 'rejected', 'expired'], { default: 'ready', description: 'Only files in this state.' })),
+  status: Type.Optional(StringEnum(['pending', 'verifying', 'scanning', 'ready', 'rejected', 'expired'], { default: 'ready', description: 'Only files in this state.' })),
   policy: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Only files of this policy.' })),
   owner: Type.Optional(Type.String({ minLength: 1, maxLength: 255, pattern: '^[^\\u0000-\\u001f]+$', description: 'Another owner\'s files; needs the scope `files:admin`.' }))
 }, { additionalProperties: false })

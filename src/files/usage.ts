@@ -16,7 +16,7 @@ export interface UsageKey {
 }
 
 /** Rows in these states hold bytes of their owner. */
-export const COUNTED_STATUSES = ['pending', 'verifying', 'ready'] as const
+export const COUNTED_STATUSES = ['pending', 'verifying', 'scanning', 'ready'] as const
 
 export const NO_USAGE: Usage = { files: 0, bytes: 0, pending: 0 }
 

@@ -1,7 +1,8 @@
 import { ApiError } from '../errors.js'
-import type { File } from '../files/file.js'
+import type { File, ScanningFile } from '../files/file.js'
 import { purgeObject, purgeLeftovers } from '../files/purge-object.js'
 import type { Services } from '../services.js'
+import { applyRetention } from './apply-retention.js'
 import { LEASE_MS, settleUpload } from '../uploads/settle-upload.js'
 
 export interface SweepReport {
@@ -11,6 +12,8 @@ export interface SweepReport {
   readonly ready: number
   /** Uploads given up because nothing came before their last URL ended. */
   readonly expired: number
+  /** Files deleted since their policy keeps them no longer. */
+  readonly deleted: number
 }
 
 const BATCH = 100
@@ -18,17 +21,20 @@ const BATCH = 100
 const KEEP_TICKETS_MS = 24 * 3_600_000
 /** How many rows wait for the store at a time. */
 const CONCURRENCY = 5
+/** For files whose policy has them scanned no longer. */
+const DEFAULT_SCAN_SECONDS = 3600
 /** When to look for the object of a pending upload again, by how often it was looked at. */
 const CHECK_AGAIN_MS = [60_000, 300_000, 900_000]
 
 /**
  * Does what is due: completes uploads whose client vanished, gives up those whose URLs have ended without an
- * object, takes up verifications that died, and deletes what tombstones left in the bucket. Each row is claimed
+ * object, takes up verifications that died, and deletes what tombstones left in the bucket and what is older than
+ * its policy keeps it. Each row is claimed
  * by pushing its next check into the future, so any number of processes may sweep; a crash leaves the row due
  * again a minute later. No transaction is open while the store is asked.
  */
 export async function sweepUploads (services: Services, signal?: AbortSignal): Promise<SweepReport> {
-  const report = { swept: 0, ready: 0, expired: 0 }
+  const report = { swept: 0, ready: 0, expired: 0, deleted: 0 }
   const isStopped = (): boolean => signal?.aborted ?? false
   while (!isStopped()) {
     const now = services.now()
@@ -42,6 +48,7 @@ export async function sweepUploads (services: Services, signal?: AbortSignal): P
     }
     if (due.length < BATCH) break
   }
+  report.deleted = await applyRetention(services, signal)
   if (!isStopped()) await services.tickets.deleteEnded(new Date(services.now().getTime() - KEEP_TICKETS_MS))
   return report
 }
@@ -51,6 +58,7 @@ async function sweep (services: Services, file: File): Promise<'ready' | 'expire
     switch (file.status) {
       case 'pending':
       case 'verifying': return await sweepUnsettled(services, file)
+      case 'scanning': await sweepScanning(services, file); return null
       case 'ready': await purgeLeftovers(services, file); return null
       default: await purgeObject(services, file); return null
     }
@@ -65,7 +73,7 @@ async function sweepUnsettled (services: Services, file: File): Promise<'ready' 
   const held = await services.files.markVerifying(file.id, { token: services.newId(), until: new Date(now.getTime() + LEASE_MS) }, now)
   if (!held) return null
   try {
-    return await settleUpload(services, held) ? 'ready' : null
+    return (await settleUpload(services, held))?.status === 'ready' ? 'ready' : null
   } catch (error) {
     if (!(error instanceof ApiError) || error.code !== 'OBJECT_MISSING') throw error
     if (held.urlDeadline < now) {
@@ -78,4 +86,18 @@ async function sweepUnsettled (services: Services, file: File): Promise<'ready' 
     await services.files.postponeCheck(file.id, new Date(Math.min(again, held.urlDeadline.getTime() + 1000)))
     return null
   }
+}
+
+/** The verdict did not come in time. That alone lets nothing through; whether it takes anything away is for the policy to say. */
+async function sweepScanning (services: Services, file: ScanningFile): Promise<void> {
+  const { files, log } = services
+  const now = services.now()
+  const scan = services.policies.get(file.policy)?.scan
+  if (scan?.onDeadline === 'reject') {
+    const rejected = await files.markRejected(file, 'No scanner has looked at the file in time.', now)
+    if (rejected) await purgeObject(services, rejected)
+    return
+  }
+  log.warn({ fileId: file.id, policy: file.policy }, 'a file waits for the verdict of a scanner longer than it should')
+  await files.postponeCheck(file.id, new Date(now.getTime() + (scan?.deadlineSeconds ?? DEFAULT_SCAN_SECONDS) * 1000))
 }

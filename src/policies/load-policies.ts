@@ -127,6 +127,8 @@ function toPolicy (name: string, entry: PolicyEntry, defaults: PolicyDefaults): 
       ...(entry.quota?.pending !== undefined && { pending: entry.quota.pending })
     },
     bucket: entry.bucket ?? null,
+    retentionDays: entry.retentionDays ?? null,
+    scan: entry.scan ? { deadlineSeconds: entry.scan.deadlineSeconds, onDeadline: entry.scan.onDeadline ?? 'hold' } : null,
     presignedDelete: entry.presignedDelete ?? false,
     uploadUrlTtlSeconds: entry.uploadUrlTtlSeconds ?? defaults.uploadUrlTtlSeconds,
     downloadUrlTtlSeconds: entry.downloadUrlTtlSeconds ?? defaults.downloadUrlTtlSeconds,

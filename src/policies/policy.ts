@@ -30,6 +30,11 @@ export const PolicyEntry = Type.Object({
     pending: Type.Optional(Type.Integer({ minimum: 1 }))
   }, closed)),
   bucket: Type.Optional(Type.String({ minLength: 1 })),
+  retentionDays: Type.Optional(Type.Integer({ minimum: 1, maximum: 36_500 })),
+  scan: Type.Optional(Type.Object({
+    deadlineSeconds: Type.Integer({ minimum: 60, maximum: 2_592_000 }),
+    onDeadline: Type.Optional(StringEnum(['hold', 'reject']))
+  }, closed)),
   presignedDelete: Type.Optional(Type.Boolean()),
   uploadUrlTtlSeconds: Type.Optional(TtlSeconds),
   downloadUrlTtlSeconds: Type.Optional(TtlSeconds),
@@ -75,6 +80,10 @@ export interface Policy {
   readonly quota: Quota
   /** The name of a bucket of the policies file; null is the one of the environment. */
   readonly bucket: string | null
+  /** How long content is kept once it is ready; null is for ever. */
+  readonly retentionDays: number | null
+  /** Whether files wait for the verdict of a scanner before they are ready; null is no. */
+  readonly scan: Scan | null
   /** Whether clients may get a URL to delete an object by themselves. */
   readonly presignedDelete: boolean
   readonly uploadUrlTtlSeconds: number
@@ -83,6 +92,12 @@ export interface Policy {
   readonly verifyContentType: boolean
   readonly checksumRequired: boolean
   readonly disposition: Disposition
+}
+
+/** What happens to a file that nobody has given a verdict on in time: it goes on waiting, or is rejected. It is never let through. */
+export interface Scan {
+  readonly deadlineSeconds: number
+  readonly onDeadline: 'hold' | 'reject'
 }
 
 /** What one owner may hold under a policy; undefined is no limit. */

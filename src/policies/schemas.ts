@@ -12,6 +12,8 @@ export const PolicyBody = Type.Object({
   multipartThresholdBytes: Type.Integer({ description: 'With the method `auto`, larger files go up in parts.' }),
   quota: Type.Object({ files: Type.Optional(Type.Integer()), bytes: Type.Optional(Type.Integer()), pending: Type.Optional(Type.Integer()) }, { description: 'What one owner may hold; a limit that is left out does not exist. GET /usage tells what is held.' }),
   visibility: StringEnum(['private', 'authenticated', 'public']),
+  scanned: Type.Boolean({ description: 'Whether files wait for the verdict of a scanner, as `scanning`, before they are ready.' }),
+  retentionDays: Type.Optional(Type.Integer({ description: 'After how many days files are deleted; left out when they are kept.' })),
   checksumRequired: Type.Boolean({ description: 'Whether `checksumSha256` must be given.' }),
   uploadUrlTtlSeconds: Type.Integer(),
   downloadUrlTtlSeconds: Type.Integer()
@@ -31,6 +33,8 @@ export function toPolicyBody (policy: Policy): PolicyBody {
     multipartThresholdBytes: policy.multipartThresholdBytes,
     quota: policy.quota,
     visibility: policy.visibility,
+    scanned: policy.scan !== null,
+    ...(policy.retentionDays !== null && { retentionDays: policy.retentionDays }),
     checksumRequired: policy.checksumRequired,
     uploadUrlTtlSeconds: policy.uploadUrlTtlSeconds,
     downloadUrlTtlSeconds: policy.downloadUrlTtlSeconds

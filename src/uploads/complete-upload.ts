@@ -1,11 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ApiError } from '../errors.js'
-import type { LivingFile, ReadyFile, VerifyingFile } from '../files/file.js'
+import type { LivingFile, ReadyFile, ScanningFile, VerifyingFile } from '../files/file.js'
 import type { Services } from '../services.js'
 import type { User } from '../user.js'
 import type { ClaimedPart } from './claimed-parts.js'
 import { getUploadedFile } from './find-upload.js'
 import { LEASE_MS, MISSING, RETRY_AFTER_SECONDS, settleUpload } from './settle-upload.js'
+
+/** Nothing is left to send. */
+export type CompletedFile = ReadyFile | ScanningFile | VerifyingFile
 
 /**
  * Puts the object together where needed, looks at what arrived, and makes the file ready, or rejected and its
@@ -15,7 +18,7 @@ import { LEASE_MS, MISSING, RETRY_AFTER_SECONDS, settleUpload } from './settle-u
  *   INVALID_REQUEST (a claimed part is not what S3 has), OBJECT_MISMATCH, OBJECT_STORAGE_ERROR (nothing is
  *   decided; call again)
  */
-export async function completeUpload (services: Services, user: User, id: string, claimed?: readonly ClaimedPart[]): Promise<ReadyFile | VerifyingFile> {
+export async function completeUpload (services: Services, user: User, id: string, claimed?: readonly ClaimedPart[]): Promise<CompletedFile> {
   const file = await getUploadedFile(services, user, id)
   if (file.status !== 'pending' && file.status !== 'verifying') return settled(file)
   const now = services.now()
@@ -39,9 +42,10 @@ async function patience (seconds: number): Promise<null> {
   return null
 }
 
-function settled (file: LivingFile): ReadyFile | VerifyingFile {
+function settled (file: LivingFile): CompletedFile {
   switch (file.status) {
     case 'ready':
+    case 'scanning':
     case 'verifying': return file
     case 'rejected': throw new ApiError('OBJECT_MISMATCH', `${file.rejectedReason} The upload is rejected and its bytes are deleted: create a new one.`)
     case 'expired': throw new ApiError('UPLOAD_EXPIRED', 'This upload was given up. Create a new one.')

@@ -87,11 +87,11 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
       operationId: 'completeUpload',
       tags: ['uploads'],
       summary: 'Say that the bytes are sent',
-      description: 'Looks at what arrived: size, content type, headers and first bytes. The file becomes `ready`, or `rejected` and its object is deleted. Safe to repeat: after a lost reply, the same answer comes again. With 202 another call is looking at the moment: ask again after `Retry-After` seconds.',
+      description: 'Looks at what arrived: size, content type, headers and first bytes. The file becomes `ready`, or `rejected` and its object is deleted. Under a policy that has files scanned it becomes `scanning` instead: the upload is done, and GET /files/{id} tells when the file is ready. Safe to repeat: after a lost reply, the same answer comes again. With 202 another call is looking at the moment: ask again after `Retry-After` seconds.',
       params: FileParams,
       body: CompleteUploadBody,
       response: {
-        200: { ...FileReply, description: 'The file is ready. An upload that replaces another file answers with that file.' },
+        200: { ...FileReply, description: 'The file is ready, or `scanning` under a policy that has files scanned. An upload that replaces another file answers with that file.' },
         202: { ...FileReply, description: 'It is being verified by another call.', headers: { 'retry-after': Type.Integer({ description: 'Seconds.' }) } },
         ...problemResponses(['UPLOAD_NOT_FOUND', 'OBJECT_MISSING', 'UPLOAD_EXPIRED', 'OBJECT_MISMATCH', 'OBJECT_STORAGE_ERROR'], { hasBody: true })
       }

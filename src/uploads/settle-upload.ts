@@ -1,5 +1,6 @@
 import { ApiError } from '../errors.js'
-import type { ReadyFile, VerifyingFile } from '../files/file.js'
+import type { ReadyFile, ScanningFile, VerifyingFile } from '../files/file.js'
+import { makeReady } from '../files/make-ready.js'
 import { purgeObject, purgeLeftovers } from '../files/purge-object.js'
 import type { Services } from '../services.js'
 import { assembleObject } from './assemble-object.js'
@@ -14,11 +15,12 @@ export const MISSING = 'Nothing has arrived at the upload URL yet. Send the byte
 
 /**
  * Decides about an upload whose lease the caller holds: puts the object together where needed, looks at it, and
- * makes the file ready or rejected. The lease is renewed while it works and given back when nothing is decided.
+ * makes the file ready, or rejected, or hands it to the scanner. The lease is renewed while it works and given back
+ * when nothing is decided.
  * @returns null when the file is rejected, or the lease was lost on the way: the row tells
  * @throws {ApiError} OBJECT_MISSING, INVALID_REQUEST for a claim that is wrong, OBJECT_STORAGE_ERROR
  */
-export async function settleUpload (services: Services, file: VerifyingFile, claimed?: readonly ClaimedPart[]): Promise<ReadyFile | null> {
+export async function settleUpload (services: Services, file: VerifyingFile, claimed?: readonly ClaimedPart[]): Promise<ReadyFile | ScanningFile | null> {
   const renewal = setInterval(() => {
     const now = services.now()
     services.files.renewLease(file.id, file.leaseToken, new Date(now.getTime() + LEASE_MS), now)
@@ -36,7 +38,7 @@ export async function settleUpload (services: Services, file: VerifyingFile, cla
   }
 }
 
-async function finish (services: Services, file: VerifyingFile, verdict: Verdict): Promise<ReadyFile | null> {
+async function finish (services: Services, file: VerifyingFile, verdict: Verdict): Promise<ReadyFile | ScanningFile | null> {
   const { files } = services
   const now = services.now()
   switch (verdict.outcome) {
@@ -47,15 +49,11 @@ async function finish (services: Services, file: VerifyingFile, verdict: Verdict
       return null
     }
     case 'match': {
-      if (file.replaces === null) {
-        const ready = await files.markReady(file, verdict, now)
-        if (ready) await purgeLeftovers(services, ready)
-        return ready
-      }
-      const swapped = await files.markReadyReplacing(file, file.replaces, verdict, now)
-      if (swapped) await purgeLeftovers(services, swapped.ready)
-      if (swapped?.old) await purgeObject(services, swapped.old)
-      return swapped && swapped.ready
+      const scan = services.policies.get(file.policy)?.scan
+      if (!scan) return await makeReady(services, file, verdict)
+      const scanning = await files.markScanning(file, verdict, new Date(now.getTime() + scan.deadlineSeconds * 1000), now)
+      if (scanning) await purgeLeftovers(services, scanning)
+      return scanning
     }
   }
 }

@@ -1,7 +1,6 @@
-import type { ReadyFile, VerifyingFile } from '../files/file.js'
 import type { Services } from '../services.js'
 import type { ClaimedPart } from '../uploads/claimed-parts.js'
-import { completeUpload } from '../uploads/complete-upload.js'
+import { completeUpload, type CompletedFile } from '../uploads/complete-upload.js'
 import { getUppyUpload, type UploadName } from './find-uppy-upload.js'
 import type { Mount } from './mount.js'
 
@@ -13,7 +12,7 @@ const ANY_LIFE_SECONDS = 60
  * answers from its row.
  * @throws {ApiError} what completeUpload throws
  */
-export async function completeParts (services: Services, mount: Mount, name: UploadName, claimed: readonly ClaimedPart[]): Promise<{ file: ReadyFile | VerifyingFile, location: string }> {
+export async function completeParts (services: Services, mount: Mount, name: UploadName, claimed: readonly ClaimedPart[]): Promise<{ file: CompletedFile, location: string }> {
   const found = await getUppyUpload(services, mount, name)
   const file = await completeUpload(services, mount.user, found.id, claimed)
   const { url } = await services.objectStorage.presignGet({

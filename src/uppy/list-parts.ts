@@ -1,8 +1,7 @@
 import { ApiError } from '../errors.js'
-import type { ReadyFile, VerifyingFile } from '../files/file.js'
 import { MAX_PARTS, MIN_PART_BYTES } from '../policies/choose-method.js'
 import type { Services } from '../services.js'
-import { completeUpload } from '../uploads/complete-upload.js'
+import { completeUpload, type CompletedFile } from '../uploads/complete-upload.js'
 import { getUppyUpload, type UploadName } from './find-uppy-upload.js'
 import type { Mount } from './mount.js'
 
@@ -26,7 +25,7 @@ export async function listParts (services: Services, mount: Mount, name: UploadN
 }
 
 /** More than a client can have made of it, at the least size that S3 takes: it looks up those that it knows. */
-function allParts (file: ReadyFile | VerifyingFile): ListedPart[] {
+function allParts (file: CompletedFile): ListedPart[] {
   const sizeBytes = file.sizeBytes ?? file.reservedBytes
   const count = Math.min(Math.max(1, Math.ceil(sizeBytes / MIN_PART_BYTES)), MAX_PARTS)
   return Array.from({ length: count }, (_, index) => ({

@@ -79,6 +79,7 @@ export const FileEvent = Type.Object({
 }, { $id: 'FileEvent', description: 'A change of a file.' })
 
 const DESCRIPTIONS: Readonly<Record<FileEventType, [summary: string, description: string]>> = {
+  'file.scanning': ['A file waits for the scanner', 'It is what was promised, and nobody can download it yet. A scanner asks POST /downloads for the bytes, with a token of the scope `files:scan`, and answers by POST /files/{id}/verdict.'],
   'file.ready': ['A file is ready', 'What arrived is what was promised: the file can be downloaded. For a file whose content was replaced, it comes again.'],
   'file.rejected': ['A file was rejected', 'What arrived is not what was promised, and it is deleted.'],
   'file.expired': ['An upload ended without a file', 'It was given up by its owner, or nothing came in time.'],

@@ -45,7 +45,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     await send(upload, picture)
     t.match(await sweep(), { swept: 0 }, 'not before a minute has passed')
     after(MINUTE + 1000)
-    t.strictSame(await sweep(), { swept: 1, ready: 1, expired: 0 })
+    t.strictSame(await sweep(), { swept: 1, ready: 1, expired: 0, deleted: 0 })
     t.equal(await status(file.id), 'ready')
     t.match(await usage(), { files: 1, bytes: picture.length, pending: 0 })
     t.match(await sweep(), { swept: 0 })

@@ -9,8 +9,8 @@ import { startTestS3 } from '../helpers/s3.js'
 /** All the names that a file of the victim goes by. */
 interface Target { readonly id: string, readonly key: string, readonly uploadId: string, readonly etag: string }
 interface Attempt {
-  /** What of the victim is tried: a file that is ready, one whose bytes have arrived but that is not completed, one in parts, one of an Uppy client, or an upload ticket. */
-  readonly on: 'ready' | 'pending' | 'parts' | 'uppy' | 'ticket'
+  /** What of the victim is tried: a file that is ready, one whose bytes have arrived but that is not completed, one in parts, one of an Uppy client, one that is scanned, or an upload ticket. */
+  readonly on: 'ready' | 'pending' | 'parts' | 'uppy' | 'scanning' | 'ticket'
   readonly path: (target: Target) => string
   readonly body?: (target: Target) => unknown
 }
@@ -19,7 +19,7 @@ const uppyPath = ({ uploadId, key }: Target, what = '', query = '') => `/uppy/pa
 
 /**
  * How each operation that names a file is tried as someone else. An operation of openapi.yaml that is in
- * neither table fails the test: a new route cannot come without its entry.
+ * none of the tables fails the test: a new route cannot come without its entry.
  */
 const NAMES_A_FILE: ReadonlyMap<string, Attempt> = new Map<string, Attempt>([
   ['createUpload', { on: 'ready', path: () => '/uploads', body: ({ id }) => ({ policy: 'few', filename: 'a.png', contentType: 'image/png', sizeBytes: 1, replaces: id }) }],
@@ -40,6 +40,10 @@ const NAMES_A_FILE: ReadonlyMap<string, Attempt> = new Map<string, Attempt>([
   ['abortUppyUpload', { on: 'uppy', path: target => uppyPath(target) }],
   ['revokeTicket', { on: 'ticket', path: ({ id }) => `/uploads/tickets/${id}` }]
 ])
+/** What a scope opens for the files of every owner of a tenant: who lacks it is told so, whatever the id. */
+const NAMES_A_FILE_BY_SCOPE: ReadonlyMap<string, Attempt & { readonly scope: string }> = new Map([
+  ['submitVerdict', { on: 'scanning', scope: 'files:scan', path: ({ id }) => `/files/${id}/verdict`, body: () => ({ verdict: 'clean' }) }]
+])
 const NAMES_NONE = new Map([
   ['listFiles', '/files'], ['listPolicies', '/policies'], ['getUsage', '/usage'], ['createUploads', '/uploads/batch'], ['createTicket', '/uploads/tickets'], ['listTickets', '/uploads/tickets'],
   ['beginUppyUpload', '/uppy/parts/s3/params'], ['beginUppyMultipart', '/uppy/parts/s3/multipart'], ['presignUppyRequest', '/uppy/parts/s3/presign'],
@@ -52,7 +56,7 @@ const description = parse(readFileSync('openapi.yaml', 'utf8')) as { paths: Reco
 const methods = new Map(Object.values(description.paths).flatMap(path => Object.entries(path).map(([method, { operationId }]) => [operationId, method.toUpperCase() as Method] as const)))
 
 t.test('T8: every operation is in a table here', async t => {
-  t.same([...methods.keys()].sort(), [...NAMES_A_FILE.keys(), ...NAMES_NONE.keys(), ...OPEN_TO_ALL].sort())
+  t.same([...methods.keys()].sort(), [...NAMES_A_FILE.keys(), ...NAMES_A_FILE_BY_SCOPE.keys(), ...NAMES_NONE.keys(), ...OPEN_TO_ALL].sort())
 })
 
 const s3 = await startTestS3(t)
@@ -62,7 +66,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
   let storeCalls = 0
   const service = await startService(t, s3, {
     engine,
-    policies: POLICIES.replace('quota: { files: 10, bytes: 5000, pending: 5 }', ''),
+    policies: `${POLICIES.replace('quota: { files: 10, bytes: 5000, pending: 5 }', '')}  scanned: { contentTypes: [image/png], maxSize: 1000, key: "scanned/{fileId}", scan: { deadlineSeconds: 3600 } }\n`,
     env: { JWT_TENANT_CLAIM: 'tenant' },
     adapt: services => ({
       ...services,
@@ -94,6 +98,12 @@ async function suite (t: Test, engine: Engine): Promise<void> {
   const victims: Readonly<Record<Attempt['on'], () => Promise<Target>>> = {
     async ready () {
       const file = await createFile({ policy: 'few' })
+      await send(file.upload, picture)
+      await call('POST', `/uploads/${file.id}/complete`, { token: owner })
+      return file
+    },
+    async scanning () {
+      const file = await createFile({ policy: 'scanned' })
       await send(file.upload, picture)
       await call('POST', `/uploads/${file.id}/complete`, { token: owner })
       return file
@@ -131,6 +141,31 @@ async function suite (t: Test, engine: Engine): Promise<void> {
         const unknown = await attempt({ id: '00000000-0000-4000-8000-000000000000', key: 'parts/none', uploadId: 'none', etag: '"0"' })
         t.strictSame({ ...reply.json(), requestId: '' }, { ...unknown.json(), requestId: '' }, 'and it cannot be told from a file that does not exist')
         t.ok((await call(method, path(target), { token: owner, ...(body && { body: body(target) }) })).statusCode < 400, 'while its owner may')
+      })
+    }
+  }
+
+  for (const [operationId, { on, path, body, scope }] of NAMES_A_FILE_BY_SCOPE) {
+    const method = methods.get(operationId) as Method
+    const unknown = { id: '00000000-0000-4000-8000-000000000000', key: '', uploadId: '', etag: '' }
+    for (const [name, stranger, status] of [
+      ['its owner, without the scope', owner, 403],
+      ['a user with a scope that only looks like it', await token('eve', { tenant: 'red', scope: `${scope}ner` }), 403],
+      ['one with the scope, of another tenant', await token('eve', { tenant: 'blue', scope }), 404],
+      ['an administrator of another tenant', await token('root', { tenant: 'blue', scope: 'files:admin' }), 404],
+      ['nobody', undefined, 401]
+    ] as const) {
+      t.test(`T8 T11: ${operationId} as ${name} is ${status}, and nothing happens`, async t => {
+        const target = await victims[on]()
+        const before = await row(target.id)
+        storeCalls = 0
+        const attempt = async (target: Target) => await call(method, path(target), { token: stranger, ...(body && { body: body(target) }) })
+        const reply = await attempt(target)
+        t.equal(reply.statusCode, status, reply.body)
+        t.equal(storeCalls, 0)
+        t.strictSame(await row(target.id), before, 'the row is as it was')
+        t.strictSame({ ...reply.json(), requestId: '' }, { ...(await attempt(unknown)).json(), requestId: '' })
+        t.equal((await call(method, path(target), { token: await token('eve', { tenant: 'red', scope }), ...(body && { body: body(target) }) })).statusCode, 200, 'while the scope opens it')
       })
     }
   }
