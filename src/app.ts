@@ -9,6 +9,7 @@ import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } 
 import { isMigrated } from './database/migrate.js'
 import { deletionRoutes } from './deletions/routes.js'
 import { downloadRoutes } from './downloads/routes.js'
+import { eventRoutes } from './events/routes.js'
 import { fileRoutes } from './files/routes.js'
 import { FileBody } from './files/schemas.js'
 import { authentication } from './plugins/authentication.js'
@@ -97,6 +98,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   await app.register(deletionRoutes, { services })
   await app.register(usageRoutes, { services })
   await app.register(webhookRoutes, { services })
+  await app.register(eventRoutes, { services })
   if (development) await app.register(development)
   return app
 }

@@ -26,6 +26,21 @@ export function checkOrigin (value: string, problems: string[]): string {
   return value
 }
 
+/** Shorter than the hash's own length weakens HS256 (RFC 7518 section 3.2); the same measure for secrets that are compared. */
+const MIN_SECRET_BYTES = 32
+
+export function checkSecret (name: string, value: string, problems: string[]): string {
+  const bytes = Buffer.byteLength(value)
+  if (bytes < MIN_SECRET_BYTES) problems.push(`${name} must be at least ${MIN_SECRET_BYTES} bytes long (it has ${bytes}): make one with "openssl rand -base64 48"`)
+  return value
+}
+
+/** FIFO topics send to no web address: https://docs.aws.amazon.com/sns/latest/dg/fifo-topic-code-examples.html */
+export function checkTopicArn (value: string, problems: string[]): string {
+  if (!/^arn:aws(-[a-z]+)*:sns:[a-z]{2}(-[a-z]+)+-\d:\d{12}:[A-Za-z0-9_-]{1,256}$/.test(value)) problems.push(`EVENTS_SNS_TOPIC_ARNS: "${value}" is not the ARN of a topic like arn:aws:sns:eu-central-1:123456789012:uploads`)
+  return value
+}
+
 export function checkAddressRange (value: string, problems: string[]): string {
   const [address = '', prefix, ...rest] = value.split('/')
   const version = isIP(address)

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Type, type Static } from '@sinclair/typebox'
 import { Ajv } from 'ajv'
-import { checkAddressRange, checkCookieName, checkDatabaseUrl, checkOrigin, checkRedisUrl, checkSecureUrl, checkUrl, list } from './config-rules.js'
+import { checkAddressRange, checkCookieName, checkDatabaseUrl, checkOrigin, checkRedisUrl, checkSecret, checkSecureUrl, checkTopicArn, checkUrl, list } from './config-rules.js'
 import { StringEnum } from './string-enum.js'
 
 /** An unsafe or impossible configuration. Each problem is one line that names the variable and the rule. */
@@ -14,8 +14,6 @@ export class ConfigError extends Error {
 
 /** S3 refuses a signature that lives longer: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html */
 const MAX_URL_TTL_SECONDS = 604_800
-/** Shorter than a secret of the hash's own length weakens HS256: RFC 7518 section 3.2. */
-const MIN_SECRET_BYTES = 32
 
 const text = (description: string, options: { default?: string } = {}) => Type.String({ minLength: 1, description, ...options })
 const seconds = (description: string, value: number, minimum: number, maximum: number) =>
@@ -51,6 +49,8 @@ export const Environment = Type.Object({
   DOWNLOAD_URL_TTL_SECONDS: seconds('How long a download URL lives, unless its policy says otherwise.', 900, 60, MAX_URL_TTL_SECONDS),
   COMPLETE_WAIT_SECONDS: seconds('How long `complete` may keep a client waiting before it answers 202 and goes on by itself.', 20, 0, 60),
   SWEEP_INTERVAL_SECONDS: seconds('How often to look for uploads whose client vanished and for objects to delete. 0 is never: run `presignd sweep` by a scheduler then.', 30, 0, 3600),
+  EVENTS_TOKEN: Type.Optional(text('The secret that notifications of the bucket carry to /events/s3, at least 32 bytes. They are not taken when unset.')),
+  EVENTS_SNS_TOPIC_ARNS: Type.Optional(text('The ARNs of the SNS topics whose signed messages are taken at /events/s3, with commas between. None when unset.')),
   WEBHOOK_DELIVERY: flag('Deliver the webhooks of the policies file. With `false`, run `presignd webhooks deliver` by a scheduler.', true),
   RATE_LIMIT_ADDRESS_PER_MINUTE: Type.Integer({ description: 'Requests a minute from one address before the token is looked at; 0 is no limit.', default: 1200, minimum: 0 }),
   RATE_LIMIT_USER_PER_MINUTE: Type.Integer({ description: 'Requests a minute by one user; 0 is no limit.', default: 600, minimum: 0 }),
@@ -90,6 +90,7 @@ export interface Config {
   readonly logLevel: string
   readonly shutdownDrainSeconds: number
   readonly webhookDelivery: boolean
+  readonly bucketEvents: { readonly token?: string, readonly snsTopicArns: readonly string[] }
   /**
    * The value of a variable that the policies file names, or of the file that NAME_FILE names.
    * @throws {ConfigError}
@@ -158,6 +159,10 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     logLevel: environment.LOG_LEVEL,
     shutdownDrainSeconds: environment.SHUTDOWN_DRAIN_SECONDS,
     webhookDelivery: environment.WEBHOOK_DELIVERY,
+    bucketEvents: {
+      ...(environment.EVENTS_TOKEN && { token: checkSecret('EVENTS_TOKEN', environment.EVENTS_TOKEN, problems) }),
+      snsTopicArns: list(environment.EVENTS_SNS_TOPIC_ARNS).map(arn => checkTopicArn(arn, problems))
+    },
     variable (name) {
       const problems: string[] = []
       const value = readVariable(env, name, problems)
@@ -201,9 +206,7 @@ function jwtConfig (environment: Environment, problems: string[]): JwtConfig {
   if (secret && jwksUrl) problems.push('JWT_SECRET and JWT_JWKS_URL are both set: keep one, since tokens are signed with either a secret or a key pair')
   else if (!secret && !jwksUrl && !issuer) problems.push('JWT_SECRET is not set: set it, or JWT_ISSUER (OIDC discovery), or JWT_JWKS_URL with JWT_ISSUER')
   else if (jwksUrl && !issuer) problems.push('JWT_ISSUER is not set: it is required with JWT_JWKS_URL')
-  if (secret && Buffer.byteLength(secret) < MIN_SECRET_BYTES) {
-    problems.push(`JWT_SECRET must be at least ${MIN_SECRET_BYTES} bytes long (it has ${Buffer.byteLength(secret)}): make one with "openssl rand -base64 48"`)
-  }
+  if (secret) checkSecret('JWT_SECRET', secret, problems)
   if (jwksUrl) checkSecureUrl('JWT_JWKS_URL', jwksUrl, problems)
   if (issuer && !secret) checkSecureUrl('JWT_ISSUER', issuer, problems)
   const audiences = list(environment.JWT_AUDIENCE)

@@ -6,6 +6,7 @@ import type { Config } from './config.js'
 import { openDatabase, sharedSecret } from './database/database.js'
 import { isMigrated, migrate } from './database/migrate.js'
 import type { Database } from './database/schema.js'
+import { fetchText } from './events/fetch-text.js'
 import { NO_EVENTS } from './files/file-events.js'
 import { createFilesRepository, type FilesRepository } from './files/files-repository.js'
 import { createInventory, type Inventory } from './files/inventory.js'
@@ -34,6 +35,8 @@ export interface Services {
   readonly webhooks: Webhooks
   /** Signs list cursors; the same for every process on one database. */
   readonly cursorSecret: Buffer
+  /** Gets a document of AWS, as the certificates of SNS are. */
+  readonly fetchText: (url: URL) => Promise<string>
   /** Work that goes on after its reply; the process ends when it is done. */
   readonly background: Set<Promise<unknown>>
   now (): Date
@@ -74,6 +77,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
         send: async (...post) => await sendWebhook(...post, { timeoutMs: WEBHOOK_TIMEOUT_MS, lookup: systemLookup })
       },
       cursorSecret: await sharedSecret(database, 'cursor'),
+      fetchText,
       background: new Set(),
       now: () => new Date(),
       newId: randomUUID

@@ -48,6 +48,9 @@ const bad: ReadonlyArray<[name: string, env: Record<string, string | undefined>,
   ['an endpoint that is no URL', { S3_ENDPOINT: 's3.example' }, /^S3_ENDPOINT must be an http or https URL/],
   ['a cookie whose name is none', { UPPY_COOKIE: 'my session' }, /^UPPY_COOKIE must be the name of a cookie/],
   ['an unknown log level', { LOG_LEVEL: 'loud' }, /^LOG_LEVEL must be one of fatal, error/],
+  ['T41: a short secret of events', { EVENTS_TOKEN: 'x'.repeat(31) }, /^EVENTS_TOKEN must be at least 32 bytes long \(it has 31\)/],
+  ['a topic that is none', { EVENTS_SNS_TOPIC_ARNS: 'uploads' }, /^EVENTS_SNS_TOPIC_ARNS: "uploads" is not the ARN of a topic/],
+  ['a FIFO topic', { EVENTS_SNS_TOPIC_ARNS: 'arn:aws:sns:eu-central-1:123456789012:uploads.fifo' }, /^EVENTS_SNS_TOPIC_ARNS: /],
   ['a secret twice', { JWT_SECRET_FILE: '/x' }, /^JWT_SECRET and JWT_SECRET_FILE are both set/],
   ['a file that is not there', { JWT_SECRET: undefined, JWT_SECRET_FILE: '/no/such/file' }, /^JWT_SECRET_FILE cannot be read: ENOENT/]
 ]

@@ -1,9 +1,9 @@
-import { ApiError } from '../errors.js'
 import type { File, ScanningFile } from '../files/file.js'
 import { purgeObject, purgeLeftovers } from '../files/purge-object.js'
 import type { Services } from '../services.js'
 import { applyRetention } from './apply-retention.js'
-import { LEASE_MS, settleUpload } from '../uploads/settle-upload.js'
+import { LEASE_MS } from '../uploads/settle-upload.js'
+import { verifyUnsettled } from '../uploads/verify-unsettled.js'
 
 export interface SweepReport {
   /** Rows that were due and looked at. */
@@ -23,15 +23,12 @@ const KEEP_TICKETS_MS = 24 * 3_600_000
 const CONCURRENCY = 5
 /** For files whose policy has them scanned no longer. */
 const DEFAULT_SCAN_SECONDS = 3600
-/** When to look for the object of a pending upload again, by how often it was looked at. */
-const CHECK_AGAIN_MS = [60_000, 300_000, 900_000]
 
 /**
  * Does what is due: completes uploads whose client vanished, gives up those whose URLs have ended without an
  * object, takes up verifications that died, and deletes what tombstones left in the bucket and what is older than
- * its policy keeps it. Each row is claimed
- * by pushing its next check into the future, so any number of processes may sweep; a crash leaves the row due
- * again a minute later. No transaction is open while the store is asked.
+ * its policy keeps it. Each row is claimed by pushing its next check into the future, so any number of processes
+ * may sweep; a crash leaves the row due again a minute later. No transaction is open while the store is asked.
  */
 export async function sweepUploads (services: Services, signal?: AbortSignal): Promise<SweepReport> {
   const report = { swept: 0, ready: 0, expired: 0, deleted: 0 }
@@ -57,33 +54,13 @@ async function sweep (services: Services, file: File): Promise<'ready' | 'expire
   try {
     switch (file.status) {
       case 'pending':
-      case 'verifying': return await sweepUnsettled(services, file)
+      case 'verifying': return await verifyUnsettled(services, file.id)
       case 'scanning': await sweepScanning(services, file); return null
       case 'ready': await purgeLeftovers(services, file); return null
       default: await purgeObject(services, file); return null
     }
   } catch (error) {
     services.log.warn({ err: error, fileId: file.id }, 'a row could not be swept yet')
-    return null
-  }
-}
-
-async function sweepUnsettled (services: Services, file: File): Promise<'ready' | 'expired' | null> {
-  const now = services.now()
-  const held = await services.files.markVerifying(file.id, { token: services.newId(), until: new Date(now.getTime() + LEASE_MS) }, now)
-  if (!held) return null
-  try {
-    return (await settleUpload(services, held))?.status === 'ready' ? 'ready' : null
-  } catch (error) {
-    if (!(error instanceof ApiError) || error.code !== 'OBJECT_MISSING') throw error
-    if (held.urlDeadline < now) {
-      // Only a 404 after the last URL has ended gives an upload up.
-      const expired = await services.files.markExpired(file.id, file, services.now())
-      if (expired) await purgeObject(services, expired)
-      return expired && 'expired'
-    }
-    const again = now.getTime() + (CHECK_AGAIN_MS[held.attempts - 1] ?? CHECK_AGAIN_MS.at(-1) ?? 0)
-    await services.files.postponeCheck(file.id, new Date(Math.min(again, held.urlDeadline.getTime() + 1000)))
     return null
   }
 }

@@ -30,11 +30,12 @@ export const openapi = fastifyPlugin(async (app: FastifyInstance, { version, doc
         { name: 'policies', description: 'What may be uploaded.' },
         { name: 'uppy', description: 'For Uppy\'s clients, unchanged: `endpoint` of @uppy/aws-s3 5 and `companionEndpoint` of 6. Under /uppy/{policy} with the usual token, or where configured a cookie; under /uppy/tickets/{ticket} with an upload ticket.' },
         { name: 'webhooks', description: 'What is told to other services, and what became of it.' },
+        { name: 'events', description: 'For S3 servers: hints that something has arrived.' },
         { name: 'health', description: 'For load balancers and orchestrators.' }
       ],
       webhooks: { ...webhooks },
       security: [{ bearer: [] }],
-      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The token that the application\'s users have already.' } } }
+      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The token that the application\'s users have already.' }, events: { type: 'http', scheme: 'bearer', description: 'EVENTS_TOKEN, which only the S3 server has.' } } }
     },
     refResolver: { buildLocalReference: json => String(json.$id) }
   })

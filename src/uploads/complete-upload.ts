@@ -24,7 +24,7 @@ export async function completeUpload (services: Services, user: User, id: string
   const now = services.now()
   const held = await services.files.markVerifying(file.id, { token: services.newId(), until: new Date(now.getTime() + LEASE_MS) }, now)
   if (!held) {
-    const current = await getUploadedFile(services, user, id)
+    const current = await waitForOther(services, user, id)
     return current.status === 'pending' ? await completeUpload(services, user, id, claimed) : settled(current)
   }
   const work = settleUpload(services, held, claimed)
@@ -34,6 +34,20 @@ export async function completeUpload (services: Services, user: User, id: string
   if (outcome === null) return held
   if ('error' in outcome) throw outcome.error
   return outcome.ready ?? settled(await getUploadedFile(services, user, id))
+}
+
+/** Most looks take a moment: a client that comes while another one is taken, as bucket events begin them, need not come again. */
+const OTHER_MS = 1000
+const LOOK_AGAIN_MS = 50
+
+async function waitForOther (services: Services, user: User, id: string): Promise<LivingFile> {
+  let left = Math.min(OTHER_MS, services.config.completeWaitSeconds * 1000)
+  for (;;) {
+    const file = await getUploadedFile(services, user, id)
+    if (file.status !== 'verifying' || left <= 0) return file
+    left -= LOOK_AGAIN_MS
+    await delay(LOOK_AGAIN_MS)
+  }
 }
 
 /** A client waits this long before it is told to ask again; the work goes on. */
