@@ -23,13 +23,13 @@ for (const [name, lines, passed, failed, skipped] of COUNTS) {
   })
 }
 
-t.test('a short log shows files, failures with their diagnostics, and other output', async t => {
+t.test('a short log shows files, failures with their diagnostics, comments, and other output', async t => {
   const tap = new TapReader()
   const lines = [
     'TAP version 14', '# Subtest: a.test.ts', '    ok 1 - fine', '    not ok 2 - broken', '      ---', '      at: here',
-    '      ...', '    # time=1ms', '    1..2', 'not ok 1 - a.test.ts', '', 'ok 2 - b.test.ts', '1..2', 'a stray line'
+    '      ...', '    # 7 kills', '    # time=1ms', '    1..2', 'not ok 1 - a.test.ts', '', 'ok 2 - b.test.ts', '1..2', 'a stray line'
   ]
   t.same(lines.filter(line => tap.read(line)), [
-    '    not ok 2 - broken', '      ---', '      at: here', '      ...', 'not ok 1 - a.test.ts', 'ok 2 - b.test.ts', 'a stray line'
+    '    not ok 2 - broken', '      ---', '      at: here', '      ...', '    # 7 kills', 'not ok 1 - a.test.ts', 'ok 2 - b.test.ts', 'a stray line'
   ])
 })

@@ -27,7 +27,8 @@ export class TapReader {
       return this.#lastPointShown
     }
     const point = /^( *)(not )?ok \d+\b(.*)$/.exec(line)
-    if (!point) return !/^\s|^$|^# Subtest|^# No coverage|^1\.\.\d|^TAP version/.test(line)
+    // What a test says with `t.comment` is a number worth reading.
+    if (!point) return /^ +# (?!Subtest|time=|\{)/.test(line) || !/^\s|^$|^# Subtest|^# No coverage|^1\.\.\d|^TAP version/.test(line)
     const depth = (point[1] ?? '').length
     const failed = this.#count(depth, point[2] !== undefined, point[3] ?? '')
     this.#lastPointShown = failed
