@@ -30,7 +30,7 @@ t.test('F24 F25: presignd reconcile compares a million rows and keys in less tha
   // As it is installed, since a TypeScript loader has memory of its own; and with a heap limit, since Node collects late where there is plenty.
   const program = await compile('src/cli.ts', `${await makeTemporaryFolder(t)}/presignd.mjs`)
   const began = performance.now()
-  const running = run(t, process.execPath, ['--disable-warning=ExperimentalWarning', '--max-old-space-size=128', program, 'reconcile'], {
+  const running = run(t, process.execPath, ['--disable-warning=ExperimentalWarning', '--max-old-space-size=80', '--max-semi-space-size=8', program, 'reconcile'], {
     DATABASE_URL: config.database.url,
     POLICIES_FILE: config.policiesFile,
     S3_BUCKET: bucket,
