@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
 import cors, { type FastifyCorsOptionsDelegateCallback } from '@fastify/cors'
-import helmet from '@fastify/helmet'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Ajv } from 'ajv'
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
@@ -19,6 +18,7 @@ import { openapi } from './plugins/openapi.js'
 import { Problem } from './problem-schemas.js'
 import { addressRateLimit, userRateLimit } from './plugins/rate-limits.js'
 import { requestLog } from './plugins/request-log.js'
+import { securityHeaders } from './plugins/security-headers.js'
 import { policyRoutes } from './policies/routes.js'
 import { PolicyBody } from './policies/schemas.js'
 import type { Config } from './config.js'
@@ -66,11 +66,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
 
   await app.register(errorHandler)
   await app.register(requestLog, { isDraining })
-  await app.register(helmet, {
-    // A page of another origin may show <img src="…/downloads/{fileId}">; who may read what is decided by tokens.
-    crossOriginResourcePolicy: { policy: 'cross-origin' },
-    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } }
-  })
+  await app.register(securityHeaders)
   await app.register(cors, { delegator: corsOptions(config) })
   await app.register(addressRateLimit, config.rateLimits)
   await app.register(authentication, {

@@ -44,6 +44,7 @@ const PACKAGES: ReadonlyArray<[packages: RegExp, allowed: RegExp]> = [
   [/^(pg|@photostructure\/sqlite)$/, /^database\//],
   [/^kysely$/, /^(database\/.*|.*-repository\.ts|files\/(file-row|file-events|usage|insert-pending|spend-ticket|replace-content|due-files|inventory)\.ts|webhooks\/(outbox|delivery-list)\.ts|services\.ts)$/],
   [/^@sinclair\/typebox$/, /^(.*schemas\.ts|config\.ts|string-enum\.ts|policies\/(policy|load-policies)\.ts|webhooks\/webhook-endpoint\.ts|plugins\/health\.ts)$/],
+  [/^helmet$/, /^plugins\/security-headers\.ts$/],
   [/^ioredis$/, /^plugins\/shared-counters\.ts$/],
   [/^ajv$/, /^(app|config|policies\/load-policies)\.ts$/],
   [/^pino$/, /^services\.ts$/],
