@@ -1,0 +1,68 @@
+import { Kysely, sql, type CompiledQuery, type Dialect } from 'kysely'
+import t, { type Test } from 'tap'
+import { migrate } from '../../src/database/migrate.js'
+import { postgresDialect } from '../../src/database/postgres.js'
+import type { Database } from '../../src/database/schema.js'
+import { sqliteDialect } from '../../src/database/sqlite.js'
+import type { FileId } from '../../src/files/file.js'
+import { NO_EVENTS } from '../../src/files/file-events.js'
+import { createFilesRepository, type FilesRepository } from '../../src/files/files-repository.js'
+import { createInventory } from '../../src/files/inventory.js'
+import { testDatabaseUrl } from '../helpers/postgres.js'
+import { ENGINES, type Engine } from '../helpers/service.js'
+
+const now = new Date()
+const scope = { tenant: '', owner: 'ada' }
+const page = { ...scope, limit: 51, after: { createdAt: now, id: 'x' } }
+
+/** What is asked again and again, whatever the number of rows. */
+const operations: ReadonlyArray<[name: string, run: (files: FilesRepository, database: Kysely<Database>) => Promise<unknown>]> = [
+  ['find', async files => await files.find('x', scope)],
+  ['list', async files => await files.list({ ...page, status: 'ready' })],
+  ['list of a policy', async files => await files.list({ ...page, status: 'ready', policy: 'pictures' })],
+  ['claimDue', async files => await files.claimDue(now, 100, now)],
+  ['findByIdempotencyKeys', async files => await files.findByIdempotencyKeys('', 'ada', ['a', 'b'])],
+  ['markVerifying', async files => await files.markVerifying('x', { token: 'y', until: now }, now)],
+  ['markExpired', async files => await files.markExpired('x', scope, now)],
+  ['markDeleted', async files => await files.markDeleted('x' as FileId, scope, now)],
+  ['usageOf', async files => await files.usageOf('', 'ada')],
+  ['rowsBetween', async (_, database) => await createInventory(database).rowsBetween('b', 'a', 'z')],
+  ['rowOfKey', async (_, database) => await createInventory(database).rowOfKey('b', 'k')]
+]
+
+for (const engine of ENGINES) {
+  t.test(engine, async t => {
+    const queries: CompiledQuery[] = []
+    const database = new Kysely<Database>({ dialect: await dialectOf(t, engine), log: ({ query }) => { queries.push(query) } })
+    t.teardown(async () => await database.destroy())
+    await migrate(database)
+    const files = createFilesRepository(database, NO_EVENTS)
+
+    for (const [name, run] of operations) {
+      t.test(`${name} reads through an index and sorts nothing, however many rows there are`, async t => {
+        queries.length = 0
+        await run(files, database)
+        const asked = queries.filter(({ sql }) => /^(select|update|with)/.test(sql))
+        t.ok(asked.length > 0)
+        for (const query of asked) {
+          const plan = await explain(database, engine, query)
+          t.notMatch(plan, engine === 'sqlite' ? /SCAN (files|usage)\b|TEMP B-TREE/ : /Seq Scan|Sort/, `${query.sql}\n${plan}`)
+        }
+      })
+    }
+  })
+}
+
+async function dialectOf (t: Test, engine: Engine): Promise<Dialect> {
+  return engine === 'sqlite' ? sqliteDialect(':memory:') : postgresDialect(await testDatabaseUrl(t), () => {})
+}
+
+/** On PostgreSQL without the ways that suit small tables whatever their indexes: what has no index for it shows. */
+async function explain (database: Kysely<Database>, engine: Engine, { sql: text, parameters }: CompiledQuery): Promise<string> {
+  const query = { sql: `explain ${engine === 'sqlite' ? 'query plan ' : ''}${text}`, parameters, query: { kind: 'RawNode' }, queryId: { queryId: 'explain' } } as unknown as CompiledQuery
+  if (engine === 'sqlite') return (await database.executeQuery<{ detail: string }>(query)).rows.map(({ detail }) => detail).join('\n')
+  return await database.transaction().execute(async transaction => {
+    for (const way of ['seqscan', 'bitmapscan', 'sort']) await sql`set local ${sql.ref(`enable_${way}`)} = off`.execute(transaction)
+    return (await transaction.executeQuery<Record<string, string>>(query)).rows.map(row => row['QUERY PLAN']).join('\n')
+  })
+}
