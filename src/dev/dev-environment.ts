@@ -6,6 +6,9 @@ import { loadOrCreateCredentials } from './s3/credentials.js'
 export const DEV_BUCKET = 'presignd'
 export const DEV_AUDIENCE = 'presignd-dev'
 
+/** Where pages in development usually are: the examples with Next.js and with one HTML file, and whatever Vite serves. */
+const EXAMPLE_PORTS = [3001, 5173]
+
 export type Env = Readonly<Record<string, string | undefined>>
 
 /**
@@ -23,7 +26,7 @@ export async function devEnvironment (env: Env, { dataDir, port, s3Url }: { data
     S3_FORCE_PATH_STYLE: 'true',
     AWS_ACCESS_KEY_ID: credentials.accessKeyId,
     AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
-    CORS_ORIGINS: `http://127.0.0.1:${port},http://localhost:${port}`,
+    CORS_ORIGINS: [port, ...EXAMPLE_PORTS].flatMap(port => [`http://127.0.0.1:${port}`, `http://localhost:${port}`]).join(','),
     DOCS_UI: 'true',
     SHUTDOWN_DRAIN_SECONDS: '0',
     ...await tokenEnvironment(env, dataDir),

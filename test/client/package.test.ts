@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process'
-import { copyFile, mkdir, symlink, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import t from 'tap'
+import type * as copy from '../../examples/nextjs/lib/presignd-client.js'
+import * as original from '../../src/client/upload.js'
 import { makeTemporaryFolder } from '../helpers/s3.js'
 import { setScene } from './fixtures/scene.js'
 
@@ -19,7 +21,7 @@ import { upload, UploadError, type UploadedFile } from 'presignd/client'
 const [baseUrl, token] = process.argv.slice(2) as [string, string]
 try {
   const file: UploadedFile = await upload(new Blob(['hello'], { type: 'text/plain' }), { baseUrl, token, policy: 'notes', filename: 'a.txt' })
-  const status: 'pending' | 'verifying' | 'ready' | 'rejected' | 'expired' = file.status
+  const status: 'pending' | 'verifying' | 'scanning' | 'ready' | 'rejected' | 'expired' = file.status
   console.log(status)
 } catch (error) {
   if (error instanceof UploadError && error.code === 'FILE_TOO_LARGE') console.log(error.detail)
@@ -44,6 +46,15 @@ t.test('the client is small: under 4 KB minified and compressed', async t => {
   const bytes = gzipSync(outputFiles[0]!.contents, { level: 9 }).length
   t.ok(bytes < MAX_COMPRESSED_BYTES, `${bytes} bytes`)
   t.ok(bytes > 1000, 'and it is all there')
+})
+
+t.test('examples/nextjs has the client as it is, in one file', async t => {
+  const { outputFiles } = await build({ entryPoints: ['src/client/upload.ts'], bundle: true, format: 'esm', target: 'es2022', write: false })
+  t.equal(await readFile('examples/nextjs/lib/presignd-client.js', 'utf8'), outputFiles[0]!.text, 'its README says how to renew it')
+  // The types beside it are fewer; the compiler checks that they are true.
+  const copied: typeof copy.upload = original.upload
+  const error: copy.UploadError = new original.UploadError('NETWORK_ERROR', 0, 'gone')
+  t.match([copied.name, error.detail], ['upload', 'gone'])
 })
 
 t.test('presignd/client of a packed installation', async t => {
