@@ -33,6 +33,12 @@ export function createDueFiles (database: Kysely<Database>) {
       }).where('id', '=', id).where('status', '=', 'ready').where('staging_key', 'is not', null).execute())
     },
 
+    /** Says that a ready file has no open multipart uploads beside it any more. */
+    async markPartsPurged (id: string): Promise<void> {
+      await query(async () => await database.updateTable('files').set({ next_check_at: null })
+        .where('id', '=', id).where('status', '=', 'ready').where('staging_key', 'is', null).execute())
+    },
+
     /**
      * Takes rows that are due, longest waiting first, and makes them due again at `again`: nobody else gets them
      * until then. Several processes at once get different rows.

@@ -115,6 +115,9 @@ export interface Finding { readonly etag: string, readonly sizeBytes: number }
 
 export const WITHOUT_LEASE = { lease_token: null, lease_until: null, next_check_at: null }
 
+/** When the sweeper looks for parts that lost, unless whoever completed the upload has seen to it. */
+const LEFTOVERS_MS = 60_000
+
 /** A staging key stays in the row until its form has ended: whoever holds it can write there again. */
 export function readyColumns (file: VerifyingFile | ScanningFile, { etag, sizeBytes }: Finding, now: Date) {
   return {
@@ -123,6 +126,6 @@ export function readyColumns (file: VerifyingFile | ScanningFile, { etag, sizeBy
     size_bytes: sizeBytes,
     reserved_bytes: sizeBytes,
     ready_at: now.getTime(),
-    next_check_at: file.stagingKey === null ? null : file.urlDeadline.getTime()
+    next_check_at: file.stagingKey !== null ? file.urlDeadline.getTime() : file.method === 'multipart' ? now.getTime() + LEFTOVERS_MS : null
   }
 }

@@ -31,7 +31,10 @@ async function abortParts (objectStorage: ObjectStorage, file: File, begun: stri
  */
 export async function purgeLeftovers ({ objectStorage, files, now, log }: Services, file: ReadyFile | ScanningFile): Promise<void> {
   try {
-    if (file.method === 'multipart') await abortParts(objectStorage, file, [])
+    if (file.method === 'multipart') {
+      await abortParts(objectStorage, file, [])
+      await files.markPartsPurged(file.id)
+    }
     if (file.stagingKey === null) return
     await objectStorage.deleteObject({ bucket: file.bucket, key: file.stagingKey })
     await files.markStagingPurged(file.id, now())

@@ -62,7 +62,7 @@ function refusesForNow (t: Test, reply: Awaited<ReturnType<TestService['call']>>
 }
 
 t.test('F26: PostgreSQL down at create is a 503 within two seconds and a half, without a call to the store; the next call after its return works', async t => {
-  const server = await startPostgres()
+  const server = await startPostgres({ isDurable: true })
   t.teardown(async () => { await server.stop() })
   const { create, call, storeCalls, ada } = await start(t, server.url)
   t.equal((await create()).statusCode, 201)

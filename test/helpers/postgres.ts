@@ -38,9 +38,10 @@ const FLAGS = [
 /**
  * Starts a PostgreSQL of its own on a free port of 127.0.0.1, with an empty data folder.
  *
+ * @param options `isDurable` for tests that crash it: what was committed survives
  * @throws an Error that says what to do when the binaries are missing or cannot run
  */
-export async function startPostgres (): Promise<PostgresServer> {
+export async function startPostgres ({ isDurable = false } = {}): Promise<PostgresServer> {
   const EmbeddedPostgres = await importEmbeddedPostgres()
   for (let attempt = 1; ; attempt += 1) {
     const log: string[] = []
@@ -55,7 +56,7 @@ export async function startPostgres (): Promise<PostgresServer> {
       persistent: false,
       createPostgresUser: process.getuid?.() === 0,
       initdbFlags: ['--encoding=UTF8', '--locale=C', '--no-sync'],
-      postgresFlags: FLAGS.flatMap(flag => ['-c', flag]),
+      postgresFlags: [...FLAGS, ...(isDurable ? ['synchronous_commit=on'] : [])].flatMap(flag => ['-c', flag]),
       onLog: message => { log.push(message) },
       onError: error => { log.push(String(error)) }
     })

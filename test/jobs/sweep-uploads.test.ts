@@ -135,6 +135,28 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.equal(((await s3.client.send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: lost.key }))).Uploads ?? []).length, 0)
   })
 
+  t.test('F4: an upload that lost is aborted also when the store failed at the first try', async t => {
+    let isFaulty = true
+    const { create, sweep, after, bucket, call, ada } = await start(t, storage => ({
+      listMultipartUploads: (...where) => {
+        if (isFaulty) throw new ApiError('OBJECT_STORAGE_ERROR', 'down')
+        return storage.listMultipartUploads(...where)
+      }
+    }))
+    const { file, upload } = await create({ policy: 'parts', method: 'multipart', sizeBytes: 1000 })
+    await s3.client.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key: file.key }))
+    await send({ method: 'PUT', ...upload.parts[0] }, Buffer.alloc(1000))
+    t.equal((await call('POST', `/uploads/${file.id}/complete`, { token: ada })).statusCode, 200)
+    const open = async () => ((await s3.client.send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: file.key }))).Uploads ?? []).length
+    t.equal(await open(), 1)
+    isFaulty = false
+    after(MINUTE + 1000)
+    await sweep()
+    t.equal(await open(), 0)
+    after(DAY)
+    t.match(await sweep(), { swept: 0 }, 'and that was the last time')
+  })
+
   t.test('T24 T25: a form that is sent again after completion leaves nothing in staging for long', async t => {
     const { create, sweep, after, stored, status } = await start(t)
     const { file, upload } = await create({ policy: 'forms' })
