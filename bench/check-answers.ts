@@ -1,6 +1,7 @@
 import { openDatabase } from '../src/database/database.js'
 import { verifyPresignedUrl } from '../test/helpers/sigv4.js'
-import { SECRET_ACCESS_KEY, UPLOAD, type ServerName } from './servers.js'
+import { SECRET_ACCESS_KEY } from './credentials.js'
+import { UPLOAD, type ServerName } from './servers.js'
 
 interface Created {
   readonly file: { readonly id: string, readonly sizeBytes: number }

@@ -28,6 +28,7 @@ const entryPoints = {
   presignd: 'src/cli.ts',
   jwt: 'bench/rivals/jwt.ts',
   tutorial: 'bench/rivals/tutorial.ts',
+  signatures: 'bench/signatures.ts',
   'load-generator': 'bench/load-generator.ts',
   'cpu-probe': 'bench/cpu-probe.ts'
 }

@@ -1,11 +1,14 @@
 import { execFileSync } from 'node:child_process'
 import { availableParallelism, cpus, loadavg } from 'node:os'
+import type { SignatureRound } from './measure-signatures.js'
 import type { Round } from './measure.js'
 import { CAN_PIN } from './processes.js'
 import { SERVERS, type ServerName } from './servers.js'
-import { renderSpread, spread, type Spread } from './statistics.js'
+import { cheaperThan, signerRatio } from './ratios.js'
+import { renderSpread, spread } from './statistics.js'
 
 export interface Results {
+  readonly signatures: readonly SignatureRound[]
   /** By number of connections. */
   readonly rounds: ReadonlyMap<number, readonly Round[]>
   readonly startedAt: Date
@@ -25,18 +28,31 @@ const NOISY_SPREAD = 2
 
 const percent = (value: number): string => `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`
 const times = (value: number): string => `${value.toFixed(1)}x`
+const tenth = (value: number): string => value.toFixed(1)
 const whole = (value: number): string => value.toFixed(0)
 
-/** How much cheaper presignd is than this rival, in processor time per request, round by round. */
-function cheaperThan (rival: ServerName, rounds: readonly Round[]): Spread {
-  return spread(rounds.map(round => round[rival].cpuUsPerRequest / round.presignd.cpuUsPerRequest))
+export function renderSummary (rounds: readonly Round[], signatures: readonly SignatureRound[]): string {
+  return `create vs fastify+jwt: ${percent(cheaperThan('jwt', rounds).median)}, signer vs getSignedUrl: ${whole(signerRatio('put', signatures).median)} x`
 }
 
-export function renderSummary (rounds: readonly Round[]): string {
-  return `create vs fastify+jwt: ${percent(cheaperThan('jwt', rounds).median)}, vs tutorial: ${times(cheaperThan('tutorial', rounds).median)}`
+const SIGNATURE_LABELS: ReadonlyArray<readonly [kind: keyof SignatureRound['us'], ours: string, sdk: string]> = [
+  ['put', 'PUT', '`getSignedUrl`'],
+  ['part', 'part, 100 in a call', '`getSignedUrl`'],
+  ['form', 'form (POST policy)', '`createPresignedPost`']
+]
+
+function renderSignatures (rounds: readonly SignatureRound[]): string[] {
+  return [
+    `| one signature, ${rounds.length} rounds in one process | CPU µs, presignd | CPU µs, AWS SDK | times cheaper |`,
+    '|---|---|---|---|',
+    ...SIGNATURE_LABELS.map(([kind, ours, sdk]) => {
+      const side = (name: 'port' | 'sdk'): string => renderSpread(spread(rounds.map(({ us }) => us[kind][name])), tenth)
+      return `| ${ours}; ${sdk} | ${side('port')} | ${side('sdk')} | ${renderSpread(signerRatio(kind, rounds), times)} |`
+    })
+  ]
 }
 
-export function renderReport ({ rounds, startedAt, loadBefore, rows, checkedUrls }: Results): string {
+export function renderReport ({ signatures, rounds, startedAt, loadBefore, rows, checkedUrls }: Results): string {
   const cells = [...rounds].map(([connections, rounds]) => ({ connections, rounds, heading: connections === 1 ? '1 connection' : `${connections} connections` }))
   const lines = [
     '| presignd, in processor time per request | ' + cells.map(({ heading }) => heading).join(' | ') + ' |',
@@ -52,6 +68,7 @@ export function renderReport ({ rounds, startedAt, loadBefore, rows, checkedUrls
       lines.push(`| ${LABELS[name]} | ${renderSpread(cpu, whole)} | ${renderSpread(rate, whole)} |`)
     }
   }
+  lines.push('', ...renderSignatures(signatures))
   const rates = spread((cells[0]?.rounds ?? []).map(round => round.jwt.requestsPerSecond))
   if (rates.max / rates.min > NOISY_SPREAD) lines.push('', '**Noisy machine: trust CPU ratios only.**')
   lines.push('', 'Each figure: median of the rounds (minimum–maximum). Ratios are taken within a round.', '', ...facts(startedAt, loadBefore))

@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createToken } from '../src/cli/token.js'
 import type { compile } from './compile.js'
+import { ACCESS_KEY_ID, SECRET_ACCESS_KEY } from './credentials.js'
 import { NEEDS_PROBE } from './cpu-time.js'
 import type { Load } from './load.js'
 import { startNode } from './processes.js'
@@ -21,7 +22,6 @@ export interface Server {
   stop (): Promise<void>
 }
 
-export const SECRET_ACCESS_KEY = 'not-a-real-key'
 export const UPLOAD = { filename: 'holiday in 2026.png', contentType: 'image/png', sizeBytes: 482_133 }
 
 const POLICIES = `policies:
@@ -40,7 +40,7 @@ export function benchEnvironment (folder: string): Record<string, string> {
     POLICIES_FILE: join(folder, 'policies.yaml'),
     S3_BUCKET: 'bench-uploads',
     S3_REGION: 'eu-central-1',
-    AWS_ACCESS_KEY_ID: 'AKIDBENCH',
+    AWS_ACCESS_KEY_ID: ACCESS_KEY_ID,
     AWS_SECRET_ACCESS_KEY: SECRET_ACCESS_KEY,
     JWT_SECRET: 'the secret of a bench, which protects nothing',
     JWT_AUDIENCE: 'bench',
