@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { BrowserContext, Page, Request, Route } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { startDev } from '../../src/dev/dev.js'
-import { launchBrowser } from '../helpers/browser.js'
+import { interceptFirst, launchBrowser } from '../helpers/browser.js'
 import { choose, downloadOf, fileItem, isFocused, newPage, signIn, uploadSays } from './fixtures/demo-page.js'
 
 const MIB = 1024 ** 2
@@ -147,7 +147,7 @@ for (const [name, fail] of FAILURES) {
     const page = await openAs(t, 'Ada')
     const parts = watchParts(page.context())
     const asking = page.waitForRequest(request => request.url().endsWith('/parts') && request.postDataJSON().partNumbers.includes(2))
-    await page.route(url => partNumberOf(url) === 2, fail, { times: 1 })
+    await interceptFirst(page, url => partNumberOf(url) === 2, 1, fail)
     await choose(page, film.path)
     const item = await arrival(page, 'bumpy.mp4')
     t.same(sorted(parts.asked), [1, 2, 2, 3, 4])
@@ -169,7 +169,7 @@ t.test('when one URL has expired, those that came with it are not tried', async 
     if (request.url().endsWith('/parts')) for (const partNumber of request.postDataJSON().partNumbers) signed.add(partNumber)
   })
   // The first three are sent together, so that the fourth is begun when all of them have failed.
-  await page.route(isPartAfter(0), async route => await route.fulfill({ status: 403, headers: { 'access-control-allow-origin': '*' } }), { times: 3 })
+  await interceptFirst(page, isPartAfter(0), 3, async route => await route.fulfill({ status: 403, headers: { 'access-control-allow-origin': '*' } }))
   await choose(page, createFilm('slow.mp4', 20 * MIB).path)
   await arrival(page, 'slow.mp4')
   t.same(sorted(parts.asked), [1, 1, 2, 2, 3, 3, 4])
@@ -180,7 +180,7 @@ t.test('a part that gets no answer for a minute is sent again', async t => {
   const page = await openAs(t, 'Ada')
   await page.clock.install()
   const parts = watchParts(page.context())
-  await page.route(url => partNumberOf(url) === 2, () => {}, { times: 1 })
+  await interceptFirst(page, url => partNumberOf(url) === 2, 1, () => {})
   const others = page.waitForResponse(() => parts.stored.length === 2)
   await choose(page, createFilm('silence.mp4', 12 * MIB).path)
   await others

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { chromium, type Browser } from 'playwright-core'
+import { chromium, type Browser, type Page, type Route } from 'playwright-core'
 
 interface Teardown {
   teardown (fn: () => unknown): unknown
@@ -53,4 +53,16 @@ async function findBrowser (): Promise<string> {
   const found = SYSTEM_BROWSERS[process.platform]?.find(path => existsSync(path))
   if (!found) throw new Error(`No browser was found. ${ADVICE}`)
   return found
+}
+
+/**
+ * Handles the first requests of a kind by itself and lets the others through. Unlike a route with `times`, it never ends:
+ * the browser would turn interception off while later requests wait in it, and lose them.
+ */
+export async function interceptFirst (page: Page, matches: (url: URL) => boolean, times: number, handle: (route: Route) => unknown): Promise<void> {
+  let left = times
+  await page.route(matches, async route => {
+    if (left-- > 0) await handle(route)
+    else await route.continue()
+  })
 }
