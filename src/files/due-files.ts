@@ -11,31 +11,36 @@ const SLOW_REQUEST_MS = 24 * 3_600_000
 export function createDueFiles (database: Kysely<Database>) {
   const isPostgres = database.getExecutor().adapter instanceof PostgresAdapter
 
+  const isFinalAt = (now: Date) => sql<boolean>`url_deadline + ${SLOW_REQUEST_MS} < ${now.getTime()}`
+  /** When to delete once more: at the end of the URLs, a day later, and then never. */
+  const againAfterUrls = (now: Date) => sql<number | null>`case when ${isFinalAt(now)} then null when url_deadline < ${now.getTime()} then url_deadline + ${SLOW_REQUEST_MS + 1} else url_deadline + 1 end`
+
   return {
     /**
      * Says that the object of a tombstone was deleted just now. It is gone for good once no request that a write
      * URL began can still bring it back; until then it is due again, when the URLs end and a day later.
      */
     async markPurged (id: string, now: Date): Promise<void> {
-      const isFinal = sql<boolean>`url_deadline + ${SLOW_REQUEST_MS} < ${now.getTime()}`
       await query(async () => await database.updateTable('files').set({
-        purged_at: sql`case when ${isFinal} then ${now.getTime()} else purged_at end`,
-        next_check_at: sql`case when ${isFinal} then null when url_deadline < ${now.getTime()} then url_deadline + ${SLOW_REQUEST_MS + 1} else url_deadline + 1 end`
+        purged_at: sql`case when ${isFinalAt(now)} then ${now.getTime()} else purged_at end`,
+        next_check_at: againAfterUrls(now)
       }).where('id', '=', id).where('status', 'in', ['rejected', 'expired', 'deleted']).execute())
     },
 
     /** The same for the staging object of a ready file. */
     async markStagingPurged (id: string, now: Date): Promise<void> {
-      const isFinal = sql<boolean>`url_deadline + ${SLOW_REQUEST_MS} < ${now.getTime()}`
       await query(async () => await database.updateTable('files').set({
-        staging_key: sql`case when ${isFinal} then null else staging_key end`,
-        next_check_at: sql`case when ${isFinal} then null when url_deadline < ${now.getTime()} then url_deadline + ${SLOW_REQUEST_MS + 1} else url_deadline + 1 end`
+        staging_key: sql`case when ${isFinalAt(now)} then null else staging_key end`,
+        next_check_at: againAfterUrls(now)
       }).where('id', '=', id).where('status', '=', 'ready').where('staging_key', 'is not', null).execute())
     },
 
-    /** Says that a ready file has no open multipart uploads beside it any more. */
-    async markPartsPurged (id: string): Promise<void> {
-      await query(async () => await database.updateTable('files').set({ next_check_at: null })
+    /**
+     * Says that a ready file has no open multipart uploads beside it just now. One that a slow request begins later
+     * is found when its URLs end, or a day later.
+     */
+    async markPartsPurged (id: string, now: Date): Promise<void> {
+      await query(async () => await database.updateTable('files').set({ next_check_at: againAfterUrls(now) })
         .where('id', '=', id).where('status', '=', 'ready').where('staging_key', 'is', null).execute())
     },
 

@@ -33,7 +33,7 @@ export async function purgeLeftovers ({ objectStorage, files, now, log }: Servic
   try {
     if (file.method === 'multipart') {
       await abortParts(objectStorage, file, [])
-      await files.markPartsPurged(file.id)
+      await files.markPartsPurged(file.id, now())
     }
     if (file.stagingKey === null) return
     await objectStorage.deleteObject({ bucket: file.bucket, key: file.stagingKey })
