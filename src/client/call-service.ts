@@ -4,6 +4,7 @@ import { UploadError, type UploadErrorCode } from './upload-error.js'
 export interface Service {
   readonly baseUrl: string
   readonly token: string | (() => string | Promise<string>)
+  readonly onRetry?: (fault: UploadError) => void
 }
 
 export interface Call {
@@ -42,7 +43,7 @@ export async function callService<Body> (service: Service, method: string, path:
     // Without bytes there is nothing to complete: asking the same again is not enough.
     const isPassing = reply.ok || reply.status === 408 || reply.status === 429 || reply.status >= 500 || (retryAfterSeconds > 0 && error.code !== 'OBJECT_MISSING')
     throw isPassing ? new PassingFault(error) : error
-  }, call.retrySignal ?? call.signal)
+  }, call.retrySignal ?? call.signal, service.onRetry)
 }
 
 async function send ({ baseUrl, token }: Service, method: string, path: string, { body, headers, signal }: Call): Promise<Response> {

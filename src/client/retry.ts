@@ -11,7 +11,7 @@ export class PassingFault {
 }
 
 /** Repeats a task that throws passing faults, after longer and longer waits. Everything else is thrown at once. */
-export async function retry<Result> (task: () => Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
+export async function retry<Result> (task: () => Promise<Result>, signal: AbortSignal | undefined, onRetry?: (fault: UploadError) => void): Promise<Result> {
   for (let failures = 1; ; failures += 1) {
     try {
       return await task()
@@ -21,6 +21,7 @@ export async function retry<Result> (task: () => Promise<Result>, signal: AbortS
       // Somewhere in the upper half, so that not all clients come back in the same moment.
       const milliseconds = Math.max(FIRST_WAIT_MS * 2 ** failures * (1 + Math.random()) / 4, fault.reason.retryAfterSeconds * 1000)
       if (failures === TRIES || milliseconds > LONGEST_WAIT_MS) throw fault.reason
+      onRetry?.(fault.reason)
       await wait(milliseconds, signal)
     }
   }

@@ -77,7 +77,7 @@ export async function sendParts (instructions: components['schemas']['MultipartI
   async function work (): Promise<void> {
     for (let partNumber = waiting.shift(); partNumber !== undefined; partNumber = waiting.shift()) {
       const current = partNumber
-      await retry(() => sendPart(current), signal).catch((error: unknown) => {
+      await retry(() => sendPart(current), signal, options.onRetry).catch((error: unknown) => {
         waiting.length = 0
         throw error
       })

@@ -42,12 +42,22 @@ export interface UploadOptions {
   readonly onCreated?: (file: UploadedFile) => void
   /** Bytes that are sent, of the size of the file. Falls when something has to be sent again. */
   readonly onProgress?: (sentBytes: number, totalBytes: number) => void
+  /** Called before something that failed is tried again, with what the promise would reject with otherwise. */
+  readonly onRetry?: (fault: UploadError) => void
   /**
    * Gives the upload up: the promise rejects with the signal's reason, and what has arrived is deleted. A file that the
    * service has found ready in the meantime stays.
    */
   readonly signal?: AbortSignal
+  /**
+   * Stops the upload and keeps what has arrived: the promise rejects with the signal's reason. It goes on with `uploadId`,
+   * or, where that was not known yet, with the same `idempotencyKey`.
+   */
+  readonly pauseSignal?: AbortSignal
 }
+
+/** The signal is that of giving up and of pausing alike. */
+type RunOptions = UploadOptions & { readonly signal: AbortSignal }
 
 const DEFAULT_CONCURRENCY = 4
 /** The service says how long to wait in between: two seconds, five minutes in all. */
@@ -60,29 +70,39 @@ const COMPLETE_TRIES = 150
  * @throws {UploadError} what the service refuses, and faults that do not pass; its `uploadId` is what to go on with
  */
 export async function upload (file: UploadSource, options: UploadOptions): Promise<UploadedFile> {
-  const { signal } = options
-  signal?.throwIfAborted()
-  const work = run(file, options)
-  // The reason comes at once; the work ends, and is taken back, as soon as it notices.
+  const signals = [options.signal, options.pauseSignal]
+  const stopping = new AbortController()
   return await new Promise((resolve, reject) => {
-    const stop = (): void => reject(signal?.reason)
-    signal?.addEventListener('abort', stop)
-    work.then(resolve, reject).finally(() => signal?.removeEventListener('abort', stop))
+    // The reason comes at once; the work ends, and is taken back, as soon as it notices.
+    const stop = (): void => {
+      const reason: unknown = signals.find(signal => signal?.aborted)?.reason
+      stopping.abort(reason)
+      reject(reason)
+    }
+    for (const signal of signals) {
+      signal?.addEventListener('abort', stop)
+      if (signal?.aborted) stop()
+    }
+    run(file, { ...options, signal: stopping.signal }, options.signal).then(resolve, reject).finally(() => {
+      for (const signal of signals) signal?.removeEventListener('abort', stop)
+    })
   })
 }
 
-async function run (file: UploadSource, options: UploadOptions): Promise<UploadedFile> {
-  const { signal } = options
+async function run (file: UploadSource, options: RunOptions, cancelSignal: AbortSignal | undefined): Promise<UploadedFile> {
+  const { signal, onRetry } = options
+  signal.throwIfAborted()
   let id = options.uploadId
   try {
     let reply: UploadReply | undefined = id === undefined ? await create(file, options) : undefined
     if (reply) {
       id = reply.file.id
-      signal?.throwIfAborted()
+      cancelSignal?.throwIfAborted()
       options.onCreated?.(reply.file)
     }
     const path = `/uploads/${id}`
     return await retry(async () => {
+      signal.throwIfAborted()
       // Instructions are used once: after a fault there are fresh ones, which say what has arrived.
       const { file: { sizeBytes }, upload: instructions } = reply ?? (await callService<UploadReply>(options, 'GET', path, { signal })).body
       reply = undefined
@@ -95,10 +115,10 @@ async function run (file: UploadSource, options: UploadOptions): Promise<Uploade
       } catch (error) {
         throw error instanceof UploadError && isOvertaken(error) ? new PassingFault(error) : error
       }
-    }, signal)
+    }, signal, onRetry)
   } catch (error) {
     if (id !== undefined) {
-      if (signal?.aborted) await callService(options, 'DELETE', `/uploads/${id}`).catch(() => {})
+      if (cancelSignal?.aborted) await callService(options, 'DELETE', `/uploads/${id}`).catch(() => {})
       if (error instanceof UploadError) error.uploadId = id
     }
     throw error
@@ -110,7 +130,7 @@ function isOvertaken ({ code, status }: UploadError): boolean {
   return code === 'OBJECT_MISSING' || code === 'UPLOAD_ALREADY_COMPLETED' || (code === 'STORAGE_ERROR' && status === 404)
 }
 
-async function create (file: UploadSource, options: UploadOptions): Promise<UploadReply> {
+async function create (file: UploadSource, options: RunOptions): Promise<UploadReply> {
   const { policy, metadata, replaces, method = 'auto', checksum } = options
   const { body } = await callService<UploadReply>(options, 'POST', '/uploads', {
     headers: { 'idempotency-key': options.idempotencyKey ?? randomKey() },
@@ -130,11 +150,11 @@ async function create (file: UploadSource, options: UploadOptions): Promise<Uplo
   return body
 }
 
-async function send (instructions: NonNullable<UploadReply['upload']>, file: UploadSource, path: string, options: UploadOptions): Promise<void> {
+async function send (instructions: NonNullable<UploadReply['upload']>, file: UploadSource, path: string, options: RunOptions): Promise<void> {
   const { signal, concurrency = DEFAULT_CONCURRENCY } = options
   const onProgress = (bytes: number): void => options.onProgress?.(Math.round(bytes), file.size)
   if (instructions.method === 'multipart') {
-    await sendParts(instructions, file, { ...options, path, signal, concurrency, onProgress })
+    await sendParts(instructions, file, { ...options, path, concurrency, onProgress })
     return
   }
   const { method, url } = instructions
@@ -151,7 +171,7 @@ function renderForm (fields: Readonly<Record<string, string>>, blob: Blob, filen
   return form
 }
 
-async function complete (path: string, options: UploadOptions): Promise<UploadedFile> {
+async function complete (path: string, options: RunOptions): Promise<UploadedFile> {
   const { signal } = options
   for (let tries = 1; ; tries += 1) {
     const { status, body, retryAfterSeconds } = await callService<{ file: UploadedFile }>(options, 'POST', `${path}/complete`, { body: {}, signal })

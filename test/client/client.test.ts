@@ -344,6 +344,76 @@ t.test('an upload that was given up before its id was known is taken back', asyn
   t.equal(scene.front.seen.length, length, 'with a signal that has come already, nothing begins')
 })
 
+t.test('a pause keeps what has arrived', async t => {
+  const scene = await setScene(t)
+  // The second part gets no reply before the pause.
+  scene.storage.onNext('PUT', 'partNumber=2', { until: new Promise(() => {}) })
+  const file = new File([randomBytes(16 * MIB)], 'a.bin')
+  const options = { ...optionsOf(scene), policy: 'parts', concurrency: 1 }
+  const controller = new AbortController()
+  let uploadId = ''
+  const sending = upload(file, { ...options, pauseSignal: controller.signal, onCreated: ({ id }) => { uploadId = id } })
+  await scene.storage.arrival('PUT', 'partNumber=2')
+  const reason = new Error('later')
+  controller.abort(reason)
+  await t.rejects(sending, reason)
+  t.equal(await scene.statusOf(uploadId), 'pending')
+  t.same(partsOf(scene), [1, 2], 'no other part is begun')
+
+  const uploaded = await upload(file, { ...options, uploadId })
+  t.equal(uploaded.id, uploadId)
+  t.ok(partsOf(scene).filter(partNumber => partNumber === 1).length === 1, 'the first part is not sent again')
+  t.ok(await isSame(scene, uploaded, file))
+  t.equal(scene.front.count('DELETE'), 0)
+
+  const { length } = scene.front.seen
+  await t.rejects(upload(PICTURE, { ...options, pauseSignal: AbortSignal.abort(reason) }), reason)
+  t.equal(scene.front.seen.length, length, 'with a signal that has come already, nothing begins')
+})
+
+for (const [name, isGivenUp] of [['goes on with the same key', false], ['may still be given up', true]] as const) {
+  t.test(`an upload that was paused before its id was known ${name}`, async t => {
+    const scene = await setScene(t)
+    let release = (): void => {}
+    scene.front.onNext('POST', '/uploads', { until: new Promise<void>(resolve => { release = resolve }) })
+    const pausing = new AbortController()
+    const controller = new AbortController()
+    const created: string[] = []
+    const options = { ...optionsOf(scene), policy: 'pictures', idempotencyKey: 'lake', signal: controller.signal, onCreated: ({ id }: UploadedFile) => created.push(id) }
+    const sending = upload(PICTURE, { ...options, pauseSignal: pausing.signal })
+    await scene.front.arrival('POST', '/uploads')
+    pausing.abort()
+    await t.rejects(sending, { name: 'AbortError' }, 'the promise does not wait')
+    if (isGivenUp) {
+      controller.abort()
+      release()
+      const { path } = await scene.front.arrival('DELETE', '/uploads/')
+      await settles(t, async () => await scene.statusOf(path.slice('/uploads/'.length)) === 'expired', 'the upload is over')
+      t.same(created, [])
+    } else {
+      release()
+      await settles(t, async () => created.length === 1, 'the id is told all the same')
+      t.equal(scene.storage.seen.length, 0, 'nothing is sent')
+      t.equal((await upload(PICTURE, options)).id, created[0])
+      t.equal(await scene.countUploads(), 1)
+    }
+  })
+}
+
+t.test('whoever wants to know hears of every fault that is tried again', async t => {
+  const scene = await setScene(t)
+  scene.front.onNext('POST', '/uploads', { status: 503 })
+  scene.storage.onNext('PUT', 'partNumber=2', { status: 503 })
+  scene.storage.onNext('PUT', 'partNumber=3', 'cut')
+  scene.front.onNext('POST', '/complete', { status: 429, body: '{"code":"RATE_LIMITED"}' })
+  const faults: unknown[] = []
+  await upload(new File([randomBytes(11 * MIB)], 'a.bin'), { ...optionsOf(scene), policy: 'parts', concurrency: 1, onRetry: ({ code, status }) => faults.push([code, status]) })
+  t.same(faults, [['UNEXPECTED_REPLY', 503], ['STORAGE_ERROR', 503], ['NETWORK_ERROR', 0], ['RATE_LIMITED', 429]])
+  scene.storage.onNext('PUT', '/pictures/', 'cut')
+  await upload(PICTURE, { ...optionsOf(scene), policy: 'pictures', onRetry: ({ code }) => faults.push(code) })
+  t.equal(faults.at(-1), 'NETWORK_ERROR')
+})
+
 t.test('a file that changes on the disk is no lost connection', async t => {
   const scene = await setScene(t)
   const path = join(await makeTemporaryFolder(t), 'a.png')

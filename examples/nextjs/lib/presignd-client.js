@@ -8,7 +8,7 @@ var PassingFault = class {
   }
   reason;
 };
-async function retry(task, signal) {
+async function retry(task, signal, onRetry) {
   for (let failures = 1; ; failures += 1) {
     try {
       return await task();
@@ -17,6 +17,7 @@ async function retry(task, signal) {
       if (!(fault instanceof PassingFault)) throw fault;
       const milliseconds = Math.max(FIRST_WAIT_MS * 2 ** failures * (1 + Math.random()) / 4, fault.reason.retryAfterSeconds * 1e3);
       if (failures === TRIES || milliseconds > LONGEST_WAIT_MS) throw fault.reason;
+      onRetry?.(fault.reason);
       await wait(milliseconds, signal);
     }
   }
@@ -72,7 +73,7 @@ async function callService(service, method, path, call = {}) {
     const error = new UploadError(problem?.code ?? "UNEXPECTED_REPLY", reply.status, problem?.detail ?? `The service answered ${reply.status}.`, { retryAfterSeconds });
     const isPassing = reply.ok || reply.status === 408 || reply.status === 429 || reply.status >= 500 || retryAfterSeconds > 0 && error.code !== "OBJECT_MISSING";
     throw isPassing ? new PassingFault(error) : error;
-  }, call.retrySignal ?? call.signal);
+  }, call.retrySignal ?? call.signal, service.onRetry);
 }
 async function send({ baseUrl, token }, method, path, { body, headers, signal }) {
   const bearer = typeof token === "function" ? await token() : token;
@@ -196,7 +197,7 @@ async function sendParts(instructions, file, options) {
   async function work() {
     for (let partNumber = waiting.shift(); partNumber !== void 0; partNumber = waiting.shift()) {
       const current = partNumber;
-      await retry(() => sendPart(current), signal).catch((error) => {
+      await retry(() => sendPart(current), signal, options.onRetry).catch((error) => {
         waiting.length = 0;
         throw error;
       });
@@ -213,27 +214,37 @@ async function sendParts(instructions, file, options) {
 var DEFAULT_CONCURRENCY = 4;
 var COMPLETE_TRIES = 150;
 async function upload(file, options) {
-  const { signal } = options;
-  signal?.throwIfAborted();
-  const work = run(file, options);
+  const signals = [options.signal, options.pauseSignal];
+  const stopping = new AbortController();
   return await new Promise((resolve, reject) => {
-    const stop = () => reject(signal?.reason);
-    signal?.addEventListener("abort", stop);
-    work.then(resolve, reject).finally(() => signal?.removeEventListener("abort", stop));
+    const stop = () => {
+      const reason = signals.find((signal) => signal?.aborted)?.reason;
+      stopping.abort(reason);
+      reject(reason);
+    };
+    for (const signal of signals) {
+      signal?.addEventListener("abort", stop);
+      if (signal?.aborted) stop();
+    }
+    run(file, { ...options, signal: stopping.signal }, options.signal).then(resolve, reject).finally(() => {
+      for (const signal of signals) signal?.removeEventListener("abort", stop);
+    });
   });
 }
-async function run(file, options) {
-  const { signal } = options;
+async function run(file, options, cancelSignal) {
+  const { signal, onRetry } = options;
+  signal.throwIfAborted();
   let id = options.uploadId;
   try {
     let reply = id === void 0 ? await create(file, options) : void 0;
     if (reply) {
       id = reply.file.id;
-      signal?.throwIfAborted();
+      cancelSignal?.throwIfAborted();
       options.onCreated?.(reply.file);
     }
     const path = `/uploads/${id}`;
     return await retry(async () => {
+      signal.throwIfAborted();
       const { file: { sizeBytes }, upload: instructions } = reply ?? (await callService(options, "GET", path, { signal })).body;
       reply = void 0;
       if (instructions && (sizeBytes ?? file.size) !== file.size) throw new UploadError("OBJECT_MISMATCH", 0, "The upload was begun with a file of another size.");
@@ -245,10 +256,10 @@ async function run(file, options) {
       } catch (error) {
         throw error instanceof UploadError && isOvertaken(error) ? new PassingFault(error) : error;
       }
-    }, signal);
+    }, signal, onRetry);
   } catch (error) {
     if (id !== void 0) {
-      if (signal?.aborted) await callService(options, "DELETE", `/uploads/${id}`).catch(() => {
+      if (cancelSignal?.aborted) await callService(options, "DELETE", `/uploads/${id}`).catch(() => {
       });
       if (error instanceof UploadError) error.uploadId = id;
     }
@@ -281,7 +292,7 @@ async function send2(instructions, file, path, options) {
   const { signal, concurrency = DEFAULT_CONCURRENCY } = options;
   const onProgress = (bytes) => options.onProgress?.(Math.round(bytes), file.size);
   if (instructions.method === "multipart") {
-    await sendParts(instructions, file, { ...options, path, signal, concurrency, onProgress });
+    await sendParts(instructions, file, { ...options, path, concurrency, onProgress });
     return;
   }
   const { method, url } = instructions;
