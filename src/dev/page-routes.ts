@@ -18,6 +18,7 @@ export interface PageRoutesOptions {
 
 // From the project's folder: in development this code runs as one bundled file elsewhere.
 const FOLDER = resolve('src/dev/page')
+const CLIENT = resolve('src/client/upload.ts')
 const CONTENT_TYPES: ReadonlyMap<string, string> = new Map([
   ['.html', 'text/html; charset=utf-8'],
   ['.css', 'text/css; charset=utf-8'],
@@ -31,19 +32,21 @@ const OPEN = { schema: { hide: true }, config: { authentication: 'none' } } as c
 export async function pageRoutes (app: FastifyInstance, options: PageRoutesOptions): Promise<void> {
   const contentSecurityPolicy = renderContentSecurityPolicy(options.s3Origin)
 
-  for (const name of await readdir(FOLDER)) {
-    const contentType = CONTENT_TYPES.get(extname(name))
-    if (contentType === undefined) continue
-    const file = join(FOLDER, name)
-    app.get(pathOf(name), OPEN, async (_request, reply) => {
-      // Read each time, so that an edit shows on reload.
-      const text = await readFile(file, 'utf8')
+  // Read each time, so that an edit shows on reload.
+  const serve = (path: string, contentType: string, read: () => Promise<string>): void => {
+    app.get(path, OPEN, async (_request, reply) => {
+      const text = await read()
       return await neverStored(reply)
         .header('content-security-policy', contentSecurityPolicy)
         .type(contentType)
         .send(text)
     })
   }
+  for (const name of await readdir(FOLDER)) {
+    const contentType = CONTENT_TYPES.get(extname(name))
+    if (contentType !== undefined) serve(pathOf(name), contentType, async () => await readFile(join(FOLDER, name), 'utf8'))
+  }
+  serve('/page/client.js', 'text/javascript; charset=utf-8', bundleClient)
 
   app.get('/dev/users', OPEN, async (_request, reply) => {
     const data = await Promise.all(options.users.map(async ({ sub, name }) => ({
@@ -51,6 +54,13 @@ export async function pageRoutes (app: FastifyInstance, options: PageRoutesOptio
     })))
     return await neverStored(reply).send({ data })
   })
+}
+
+/** What browsers get as `presignd/client`. The compiler is loaded with the first page: whoever opens none does without. */
+async function bundleClient (): Promise<string> {
+  const { buildSync } = await import('esbuild')
+  const { outputFiles } = buildSync({ entryPoints: [CLIENT], bundle: true, format: 'esm', target: 'es2022', write: false })
+  return outputFiles.map(({ text }) => text).join('')
 }
 
 /** The page's entry is at the top, the modules it imports below. */

@@ -1,5 +1,6 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { crc32, deflateSync } from 'node:zlib'
+import { build } from 'esbuild'
 import type { Browser, Locator, Page, Route } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { startDev } from '../../src/dev/dev.js'
@@ -99,6 +100,7 @@ t.test('what the service refuses is said in words too', async t => {
 t.test('after a lost connection the upload goes on with one click', async t => {
   const page = await openAs(t, browser, 'Ada')
   const created = countRequests(page, '/uploads')
+  await stopClock(page)
   await onNextPut(page, route => route.abort('connectionreset'))
   await choose(page, { name: 'train.png', mimeType: 'image/png', buffer: renderPng(48, 48, 2) })
   await uploadSays(page, 'The connection was lost. Your file is kept here: try again.')
@@ -109,8 +111,19 @@ t.test('after a lost connection the upload goes on with one click', async t => {
   t.equal(created(), 1, 'no second upload was created')
 })
 
+t.test('after a lost connection the upload goes on by itself, too', async t => {
+  const page = await openAs(t, browser, 'Ada')
+  const created = countRequests(page, '/uploads')
+  await onNextPut(page, route => route.abort('connectionreset'))
+  await choose(page, { name: 'bridge.png', mimeType: 'image/png', buffer: renderPng(36, 36, 8) })
+  await uploadSays(page, 'The connection was lost.')
+  await fileItem(page, 'bridge.png').waitFor()
+  t.equal(created(), 1)
+})
+
 t.test('an upload whose bytes arrived but whose reply was lost goes on', async t => {
   const page = await openAs(t, browser, 'Ada')
+  await stopClock(page)
   // The store accepts the bytes, and the browser hears nothing of it: the next PUT is answered with 412.
   await onNextPut(page, async route => {
     await route.fetch()
@@ -206,6 +219,14 @@ t.test('one user does not see the pictures of another', async t => {
   t.equal(await ada.getByText('secret.png').count(), 0, 'nor on the same screen after a change of user')
 })
 
+t.test('the page sends files by presignd/client alone', async t => {
+  const { outputFiles } = await build({ entryPoints: ['src/client/upload.ts'], bundle: true, format: 'esm', target: 'es2022', write: false })
+  const response = await fetch(`${dev.url}/page/client.js`)
+  t.match(response.headers.get('content-type'), 'text/javascript')
+  t.equal(await response.text(), outputFiles[0]?.text)
+  for (const name of await readdir('src/dev/page')) t.notMatch(await readFile(`src/dev/page/${name}`, 'utf8'), /XMLHttpRequest|'PUT'|\/complete|partNumbers/, name)
+})
+
 t.test('the page loads nothing from elsewhere and its policy allows nothing inline', async t => {
   const page = await newPage(t, browser)
   const origins = new Set<string>()
@@ -267,6 +288,12 @@ async function onNextPut (page: Page, handle: (route: Route) => Promise<void>): 
     isHandled = true
     await handle(route)
   })
+}
+
+/** From now on nothing happens later by itself. */
+async function stopClock (page: Page): Promise<void> {
+  await page.clock.install()
+  await page.clock.pauseAt(Date.now() + 60_000)
 }
 
 function countRequests (page: Page, path: string): () => number {

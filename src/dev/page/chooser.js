@@ -9,8 +9,8 @@ import { formatSize, kindsOf } from './words.js'
 let policies = []
 
 export async function loadPolicies () {
-  const { json } = await call('GET', '/policies')
-  policies = json.data
+  const { data } = await call('GET', '/policies')
+  policies = data
   at('policy').replaceChildren(...policies.map(policy => new window.Option(policy.name, policy.name)))
   at('policy-choice').hidden = policies.length < 2
   at('drop').hidden = policies.length === 0

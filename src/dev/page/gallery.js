@@ -25,10 +25,10 @@ export function addToGallery (file) {
 /** The next page of files. */
 export async function loadFiles () {
   const query = nextCursor === null ? '' : `&cursor=${encodeURIComponent(nextCursor)}`
-  const { json } = await call('GET', `/files?limit=24${query}`)
-  nextCursor = json.nextCursor ?? null
+  const page = await call('GET', `/files?limit=24${query}`)
+  nextCursor = page.nextCursor ?? null
   at('more').hidden = nextCursor === null
-  const items = json.data.filter(file => file.status === 'ready').map(createFileItem)
+  const items = page.data.filter(file => file.status === 'ready').map(createFileItem)
   at('gallery').append(...items)
   showEmptiness()
   return items
@@ -39,8 +39,8 @@ function showEmptiness () {
 }
 
 async function presign (file, disposition) {
-  const { json } = await call('POST', '/downloads', { fileId: file.id, disposition })
-  return json.download.url
+  const { download } = await call('POST', '/downloads', { fileId: file.id, disposition })
+  return download.url
 }
 
 function createFileItem (file) {
@@ -59,8 +59,8 @@ function createFileItem (file) {
   on('rename', async () => {
     const filename = await askName(file.filename)
     if (filename === null || filename === file.filename) return
-    const { json } = await call('PATCH', `/files/${file.id}`, { filename })
-    file = json.file
+    const renamed = await call('PATCH', `/files/${file.id}`, { filename })
+    file = renamed.file
     show()
     announce(`Renamed to ${file.filename}.`)
   })

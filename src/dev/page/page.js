@@ -14,8 +14,8 @@ async function showSignIn () {
   at('workspace').hidden = true
   clearGallery()
   announce('')
-  const { json } = await call('GET', '/dev/users')
-  at('users').replaceChildren(...json.data.map(user => {
+  const { data } = await call('GET', '/dev/users')
+  at('users').replaceChildren(...data.map(user => {
     const item = clone('user-template')
     item.querySelector('.avatar').textContent = user.name[0]
     item.querySelector('.user-name').textContent = user.name
@@ -27,8 +27,8 @@ async function showSignIn () {
 
 async function signIn (sub) {
   // Asked for again, so that the token is a fresh one.
-  const { json } = await call('GET', '/dev/users')
-  const user = json.data.find(user => user.sub === sub)
+  const { data } = await call('GET', '/dev/users')
+  const user = data.find(user => user.sub === sub)
   if (!user) return await showSignIn()
   keepUploadsOf(sub)
   setSession(user)

@@ -2,12 +2,11 @@
 /* global fetch */
 
 export class Problem extends Error {
-  constructor (code, message, { isTransient = false, retryAfterSeconds = 0 } = {}) {
+  /** `status` is that of HTTP, or 0 without a reply. */
+  constructor (code, message, status = 0) {
     super(message)
     this.code = code
-    /** Whether the same may well succeed in a moment. */
-    this.isTransient = isTransient
-    this.retryAfterSeconds = retryAfterSeconds
+    this.status = status
   }
 }
 
@@ -25,6 +24,11 @@ export function whenSessionExpires (handler) {
   onExpired = handler
 }
 
+/** The token of this caller is not taken any more. Several requests may come back with the same bad news; the first one counts. */
+export function sessionEnds (caller) {
+  if (caller !== null && caller === session) onExpired()
+}
+
 export async function call (method, path, body) {
   const caller = session
   let response
@@ -39,18 +43,13 @@ export async function call (method, path, body) {
       body: body && JSON.stringify(body)
     })
   } catch {
-    throw new Problem('OFFLINE', 'The service cannot be reached.', { isTransient: true })
+    throw new Problem('NETWORK_ERROR', 'The service cannot be reached.')
   }
   const json = response.status === 204 ? null : await response.json().catch(() => null)
-  const retryAfterSeconds = Number(response.headers.get('retry-after')) || 0
-  if (response.ok) return { status: response.status, json, retryAfterSeconds }
+  if (response.ok) return json
 
-  // Several requests may come back with the same bad news; the first one counts.
-  if (response.status === 401 && caller !== null && caller === session) onExpired()
+  if (response.status === 401) sessionEnds(caller)
   const fields = (json?.errors ?? []).map(error => error.message).join(' ')
   const message = fields || json?.detail || json?.title || `The service answered ${response.status}.`
-  throw new Problem(json?.code ?? `HTTP_${response.status}`, message, {
-    isTransient: response.status >= 500 || response.status === 429,
-    retryAfterSeconds
-  })
+  throw new Problem(json?.code ?? `HTTP_${response.status}`, message, response.status)
 }

@@ -63,7 +63,7 @@ async function showEntry (entry) {
 
 async function findUpload (id) {
   try {
-    return (await call('GET', `/uploads/${id}`)).json
+    return await call('GET', `/uploads/${id}`)
   } catch (problem) {
     if (problem.code === 'UPLOAD_NOT_FOUND') return null
     throw problem
@@ -113,7 +113,7 @@ function removeRow (upload) {
 // Back on the line, nobody needs to click.
 window.addEventListener('online', () => {
   for (const upload of rows.keys()) {
-    if (upload.state === 'interrupted' && ['CONNECTION_LOST', 'OFFLINE'].includes(upload.problem.code)) start(upload)
+    if (['retrying', 'interrupted'].includes(upload.state) && upload.problem.code === 'NETWORK_ERROR') start(upload)
   }
 })
 

@@ -16,13 +16,15 @@ const STATE_WORDS = {
 }
 
 const PAUSE = { word: 'Pause', label: name => `Pause ${name}`, run: row => row.upload.pause() }
+const TRY_AGAIN = { word: 'Try again', label: name => `Try again: ${name}`, run: row => row.on.onStart() }
 // One button that changes its word, so that the focus stays where it is.
 const MAIN_ACTIONS = {
   waiting: PAUSE,
   starting: PAUSE,
   sending: PAUSE,
   paused: { word: 'Resume', label: name => `Resume ${name}`, run: row => row.on.onStart() },
-  interrupted: { word: 'Try again', label: name => `Try again: ${name}`, run: row => row.on.onStart() },
+  retrying: TRY_AGAIN,
+  interrupted: TRY_AGAIN,
   unfinished: { word: 'Choose file', label: name => `Choose file: ${name}`, run: row => row.chooseAgain() }
 }
 

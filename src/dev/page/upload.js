@@ -2,19 +2,20 @@
 //
 //   waiting → starting → sending → checking → done
 //     the first three → paused        (start() goes on with what is missing)
-//        any of them → interrupted    (the same) | failed | cancelled
+//        any of them → retrying       (goes on by itself in a moment, with start() at once)
+//        any of them → interrupted    (goes on with start() alone) | failed | cancelled
 //        unfinished  → waiting        once the file is there again: after a reload a page has no file
-/* global AbortController, Blob */
+/* global AbortController, AbortSignal, Blob, DOMException, crypto, location */
 
+import { upload, UploadError } from './client.js'
 import { inOneTab } from './one-tab.js'
-import { senders } from './senders.js'
-import { call, Problem } from './service.js'
+import { call, Problem, session, sessionEnds } from './service.js'
 import { Slots } from './slots.js'
 import { forget, remember } from './unfinished.js'
-import { wait } from './wait.js'
 
 const FILES_AT_ONCE = 2
-const CHECK_ATTEMPTS = 30
+/** With two files at a time these are the six connections that a browser opens to one server. */
+const PARTS_AT_ONCE = 3
 
 const slots = new Slots(FILES_AT_ONCE)
 
@@ -25,9 +26,11 @@ export class Upload {
   problem = null
   /** The file of the service, once done. */
   result = null
-  #abort = new AbortController()
-  #ended = Promise.resolve()
-  #creation = null
+  #pausing = new AbortController()
+  #cancelling = new AbortController()
+  #isSending = false
+  /** Whoever pauses and goes on before the service has answered gets the same upload. */
+  #idempotencyKey = crypto.getRandomValues(new Uint32Array(4)).join('-')
 
   /**
    * `file` is a File, or what is remembered of one, with the `id` of its upload. `policy` is a policy's name, and
@@ -42,7 +45,7 @@ export class Upload {
   }
 
   get isActive () {
-    return this.canPause || this.state === 'checking'
+    return this.canPause || this.state === 'checking' || this.state === 'retrying'
   }
 
   get canPause () {
@@ -50,12 +53,20 @@ export class Upload {
   }
 
   /** Starts, or goes on where it stopped: what was created is asked for again, and what the storage has is not sent again. */
-  start () {
-    const { signal } = this.#abort = new AbortController()
+  async start () {
+    this.#pausing.abort()
+    const { signal } = this.#pausing = new AbortController()
     this.#become('waiting')
-    // What was stopped before may still wait for an answer.
-    this.#ended = this.#ended.then(() => this.#attempt(signal))
-    return this.#ended
+    try {
+      const either = AbortSignal.any([signal, this.#cancelling.signal])
+      const result = await slots.run(() => this.#run(either, signal), either)
+      either.throwIfAborted()
+      this.result = result
+      forget(this.owner, this.id)
+      this.#become('done')
+    } catch (error) {
+      if (!signal.aborted && !this.#cancelling.signal.aborted) this.#fail(problemOf(error))
+    }
   }
 
   pause () {
@@ -64,11 +75,12 @@ export class Upload {
 
   /** Gives up and takes back what arrived; best effort, since what stays behind expires by itself. */
   async cancel () {
-    this.#stop('cancelled')
-    await this.#creation?.catch(() => {})
+    const isTakenBack = this.#isSending
+    this.#cancelling.abort()
+    this.#become('cancelled')
     if (this.id === null) return
     forget(this.owner, this.id)
-    await call('DELETE', `/uploads/${this.id}`).catch(() => {})
+    if (!isTakenBack) await call('DELETE', `/uploads/${this.id}`).catch(() => {})
   }
 
   /** Ends here without a word to the service: it can be gone on with after the next sign-in. */
@@ -86,68 +98,59 @@ export class Upload {
     this.#become('failed', problem)
   }
 
-  async #attempt (signal) {
+  async #run (signal, pauseSignal) {
+    this.#become('starting')
+    const caller = session
+    const onLive = handler => (...args) => { if (!signal.aborted) handler(...args) }
+    const send = async options => {
+      this.#isSending = true
+      try {
+        return await upload(this.#source(), {
+          baseUrl: location.origin,
+          token: caller.token,
+          policy: this.policy,
+          idempotencyKey: this.#idempotencyKey,
+          concurrency: PARTS_AT_ONCE,
+          signal: this.#cancelling.signal,
+          pauseSignal,
+          onProgress: onLive((sentBytes, totalBytes) => this.#progressTo(sentBytes / totalBytes)),
+          onRetry: onLive(fault => this.#become('retrying', problemOf(fault))),
+          ...options
+        })
+      } finally {
+        this.#isSending = false
+      }
+    }
     try {
-      await slots.run(() => this.#run(signal), signal)
-      signal.throwIfAborted()
-      forget(this.owner, this.id)
-      this.#become('done')
-    } catch (problem) {
-      if (!signal.aborted) this.#fail(problem)
+      return await (this.id === null ? this.#sendNew(send) : inOneTab(this.id, () => send({ uploadId: this.id })))
+    } catch (error) {
+      if (error.code === 'UNAUTHENTICATED') sessionEnds(caller)
+      throw error
     }
   }
 
-  async #run (signal) {
-    this.#become('starting')
-    const { json } = await this.#ask()
-    signal.throwIfAborted()
-    await inOneTab(this.id, async () => {
-      if (json.upload) await this.#send(json.upload, signal)
-      this.result = json.file.status === 'ready' ? json.file : await this.#complete(signal)
-    })
-  }
-
-  async #ask () {
-    if (this.id !== null) return await call('GET', `/uploads/${this.id}`)
-    // Whoever pauses and goes on before the answer is there waits for the same answer.
-    this.#creation ??= this.#create().finally(() => { this.#creation = null })
-    return await this.#creation
-  }
-
-  async #create () {
-    const { name, size, type, lastModified } = this.file
-    const reply = await call('POST', '/uploads', {
-      policy: this.policy, filename: name, contentType: type || 'application/octet-stream', sizeBytes: size, method: 'auto'
-    })
-    this.id = reply.json.file.id
-    if (this.state !== 'cancelled') remember(this.owner, { id: this.id, name, size, lastModified, policy: this.policy })
-    return reply
-  }
-
-  async #send (instructions, signal) {
-    if (!(this.file instanceof Blob)) throw new Problem('FILE_NEEDED', '')
-    const sender = senders[instructions.method]
-    if (!sender) throw new Problem('UNKNOWN_METHOD', `This page cannot upload by ${instructions.method}.`)
-    this.progress = 0
-    this.#become('sending')
-    await sender(instructions, this.file, {
-      id: this.id,
-      signal,
-      onProgress: progress => {
-        this.progress = progress
-        this.onChange(this)
+  #sendNew (send) {
+    const { name, size, lastModified } = this.file
+    const sending = send({
+      onCreated: ({ id }) => {
+        this.id = id
+        // Before another tab can read of it.
+        inOneTab(id, () => sending.catch(() => {})).catch(() => {})
+        remember(this.owner, { id, name, size, lastModified, policy: this.policy })
       }
     })
+    return sending
   }
 
-  async #complete (signal) {
-    this.#become('checking')
-    for (let attempt = 0; attempt < CHECK_ATTEMPTS; attempt += 1) {
-      const { status, json, retryAfterSeconds } = await call('POST', `/uploads/${this.id}/complete`, {})
-      if (status !== 202) return json.file
-      await wait((retryAfterSeconds || 1) * 1000, signal)
-    }
-    throw new Problem('STILL_CHECKING', 'Checking takes longer than expected. Try again in a while.')
+  /** What is remembered of a file is as good as the file while nothing of it has to be sent. */
+  #source () {
+    if (this.file instanceof Blob) return this.file
+    return { ...this.file, slice () { throw new Problem('FILE_NEEDED', '') } }
+  }
+
+  #progressTo (progress) {
+    this.progress = progress
+    this.#become(progress < 1 ? 'sending' : 'checking')
   }
 
   #fail (problem) {
@@ -157,7 +160,7 @@ export class Upload {
   }
 
   #stop (state) {
-    this.#abort.abort()
+    this.#pausing.abort()
     this.#become(state)
   }
 
@@ -168,11 +171,19 @@ export class Upload {
   }
 }
 
+function problemOf (error) {
+  if (error instanceof UploadError) return new Problem(error.code, error.detail, error.status)
+  // What reading a file throws.
+  if (error instanceof DOMException) return new Problem('FILE_CHANGED', 'The file on your disk has changed or is gone. Choose it again.')
+  if (error instanceof Problem) return error
+  throw error
+}
+
 // The service has ended the upload.
 const OVER_CODES = new Set(['OBJECT_MISMATCH', 'UPLOAD_EXPIRED', 'UPLOAD_NOT_FOUND'])
 
 // Trying again would end the same way.
 const FINAL_CODES = new Set([
   'CONTENT_TYPE_NOT_ALLOWED', 'FILE_CHANGED', 'FILE_TOO_LARGE', 'INVALID_REQUEST', 'POLICY_FORBIDDEN', 'POLICY_NOT_FOUND', 'QUOTA_EXCEEDED',
-  'SCOPE_MISSING', 'UNKNOWN_METHOD'
+  'SCOPE_MISSING'
 ])

@@ -13,7 +13,10 @@ export function explain (problem, { file, policy } = {}) {
     case 'ANOTHER_FILE': return `That was another file. To go on, choose ${file.name} of ${formatSize(file.size)} as it was.`
     case 'FILE_EMPTY': return 'This file is empty.'
     case 'QUOTA_EXCEEDED': return 'Your space is used up. Delete something first.'
-    case 'OFFLINE': return file ? `${problem.message} Your file is kept here: try again.` : problem.message
+    case 'NETWORK_ERROR': return file ? 'The connection was lost. Your file is kept here: try again.' : problem.message
+    case 'STORAGE_ERROR': return problem.status === 403
+      ? 'The permission to upload has run out. Your file is kept here: try again.'
+      : `${problem.message}. Your file is kept here: try again.`
     case 'OBJECT_MISSING': return 'The file has not arrived. It is kept here: try again.'
     // The first sentence says what is wrong; the rest is for those who program.
     case 'OBJECT_MISMATCH': return `${problem.message.split(/(?<=[.!])\s/)[0]} It was not kept.`
