@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import { pino, type Logger } from 'pino'
@@ -13,6 +12,7 @@ import { createInventory, type Inventory } from './files/inventory.js'
 import { joinObjectStorages } from './object-storage/buckets.js'
 import type { ObjectStorage } from './object-storage/object-storage.js'
 import { createS3ObjectStorage } from './object-storage/s3.js'
+import { newId } from './new-id.js'
 import { loadPolicies } from './policies/load-policies.js'
 import type { BucketEntry, Policies } from './policies/policy.js'
 import { createTicketsRepository, type TicketsRepository } from './tickets/tickets-repository.js'
@@ -40,7 +40,7 @@ export interface Services {
   /** Work that goes on after its reply; the process ends when it is done. */
   readonly background: Set<Promise<unknown>>
   now (): Date
-  /** A new id that nobody can guess. */
+  /** A new id that nobody can guess, and that sorts behind all earlier ones. */
   newId (): string
 }
 
@@ -60,7 +60,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
     } else if (!await isMigrated(database)) {
       throw new Error('The database lacks migrations: run "presignd migrate", or set DATABASE_MIGRATE=true')
     }
-    const outbox = createOutbox(database, webhooks, randomUUID)
+    const outbox = createOutbox(database, webhooks, newId)
     return {
       config,
       log,
@@ -80,7 +80,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
       fetchText,
       background: new Set(),
       now: () => new Date(),
-      newId: randomUUID
+      newId
     }
   } catch (error) {
     await database.destroy()

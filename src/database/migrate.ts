@@ -7,6 +7,7 @@ import { outbox } from './migrations/0004-outbox.js'
 import { tickets } from './migrations/0005-tickets.js'
 import { inventory } from './migrations/0006-inventory.js'
 import { retention } from './migrations/0007-retention.js'
+import { sparseKeys } from './migrations/0008-sparse-keys.js'
 
 /** In order; an entry that was released is never changed. */
 const migrations = {
@@ -16,7 +17,8 @@ const migrations = {
   '0004-outbox': outbox,
   '0005-tickets': tickets,
   '0006-inventory': inventory,
-  '0007-retention': retention
+  '0007-retention': retention,
+  '0008-sparse-keys': sparseKeys
 }
 
 /**

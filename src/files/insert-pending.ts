@@ -3,6 +3,7 @@ import type { Database, FilesTable } from '../database/schema.js'
 import type { Quota } from '../policies/policy.js'
 import type { PendingFile } from './file.js'
 import { newRow, toFile, type NewFile } from './file-row.js'
+import { insertRows } from './insert-rows.js'
 import { spendTicket } from './spend-ticket.js'
 import { changeUsage, findExceeded, NO_USAGE, reserveUsage, type Usage, type UsageKey } from './usage.js'
 
@@ -41,7 +42,9 @@ export async function insertPending (transaction: Transaction<Database>, uploads
       }
     }
   }
-  const inserted = await insertRows(transaction, fitting)
+  const rows = fitting.map(newRow)
+  const ids = await insertRows(transaction, rows)
+  const inserted = new Map(fitting.flatMap((file, index) => ids.has(file.id) ? [[file, toFile(rows[index] as Selectable<FilesTable>) as PendingFile]] : []))
   for (const { key, reserved, uploads } of counted.values()) {
     const kept = uploads.filter(({ file }) => inserted.has(file)).map(({ file }) => file).reduce(add, NO_USAGE)
     if (kept.files < reserved.files) await changeUsage(transaction, key, { files: kept.files - reserved.files, bytes: kept.bytes - reserved.bytes, pending: kept.pending - reserved.pending })
@@ -81,15 +84,6 @@ function countByOwner (uploads: readonly NewUpload[]): Map<string, Counters> {
     counted.set(id, counters)
   }
   return counted
-}
-
-/** What was inserted; an idempotency key that is taken leaves its row out. */
-async function insertRows (transaction: Transaction<Database>, files: readonly NewFile[]): Promise<Map<NewFile, PendingFile>> {
-  if (files.length === 0) return new Map()
-  const rows = files.map(newRow)
-  const inserted = await transaction.insertInto('files').values(rows).onConflict(conflict => conflict.doNothing()).returning('id').execute()
-  const ids = new Set(inserted.map(({ id }) => id))
-  return new Map(files.flatMap((file, index) => ids.has(file.id) ? [[file, toFile(rows[index] as Selectable<FilesTable>) as PendingFile]] : []))
 }
 
 function add (usage: Usage, file: NewFile): Usage {

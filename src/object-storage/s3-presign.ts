@@ -3,7 +3,7 @@ import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { ApiError } from '../errors.js'
 import type { Checksum, ObjectLocation, ObjectStorage } from './object-storage.js'
-import { presignUrl, signPostPolicy, type RequestToSign, type SigningKey } from './sigv4.js'
+import { CONTENT_SHA256, HOLE, presignAlike, presignUrl, signPostPolicy, UNSIGNED_PAYLOAD, type RequestToSign, type SigningKey } from './sigv4.js'
 
 export interface PresignOptions {
   /** Says where buckets are, for clients, and with which credentials to sign. */
@@ -26,6 +26,8 @@ const MIN_LIFE_SECONDS = 60
 /** The half of the port that signs. Only reading the credentials may take time. */
 export function createPresign ({ client, bindsPayload, checkClock = () => {} }: PresignOptions): Presign {
   const bucketUrls = new Map<string, Promise<URL>>()
+  // The SDK gives the same object until it has renewed the credentials.
+  const keys = new WeakMap<object, SigningKey>()
 
   /** The SDK's rules for endpoints, asked once per bucket. */
   function bucketUrl (bucket: string): Promise<URL> {
@@ -51,7 +53,8 @@ export function createPresign ({ client, bindsPayload, checkClock = () => {} }: 
       // The provider has renewed them by now if it can: it does so minutes before their end.
       if (left < MIN_LIFE_SECONDS) throw new ApiError('NOT_READY', 'The credentials of this service are about to expire. Try again in a moment.', { retryAfterSeconds: 5 })
       const seconds = Math.min(expiresInSeconds, left)
-      const key: SigningKey = { ...credentials, region }
+      let key = keys.get(credentials)
+      if (!key) keys.set(credentials, key = { ...credentials, region })
       return { key, bucketUrl: url, signedAt: begin, expiresInSeconds: seconds, expiresAt: new Date(begin.getTime() + seconds * 1000) }
     } catch (cause) {
       if (cause instanceof ApiError) throw cause
@@ -61,7 +64,7 @@ export function createPresign ({ client, bindsPayload, checkClock = () => {} }: 
 
   async function presign <Method extends RequestToSign['method']> (location: ObjectLocation, method: Method, signing: { signedAt: Date, expiresInSeconds: number }, query: RequestToSign['query'], headers: Readonly<Record<string, string>> = {}) {
     const { key, expiresAt, ...rest } = await prepare(location.bucket, signing)
-    const url = presignUrl(key, { method, key: location.key, query, headers, ...rest })
+    const url = presignUrl(key, { method, key: location.key, query: withPayload(query, headers), headers, ...rest })
     return { method, url, headers: headersToSend(headers), expiresAt }
   }
 
@@ -94,12 +97,19 @@ export function createPresign ({ client, bindsPayload, checkClock = () => {} }: 
 
     async presignParts ({ bucket, key: objectKey, multipartUploadId, parts, ...signing }) {
       const { key, expiresAt, ...rest } = await prepare(bucket, signing)
+      const part = { method: 'PUT', key: objectKey, ...rest } as const
+      const queryOf = (partNumber: string, headers: RequestToSign['headers']) => withPayload([['partNumber', partNumber], ['uploadId', multipartUploadId], ['x-id', 'UploadPart']], headers)
+      const alike = { 'content-length': HOLE }
+      const signSized = parts.length > 1 ? presignAlike(key, { ...part, query: queryOf(HOLE, alike), headers: alike }) : null
       const presigned = []
       for (const [index, { partNumber, sizeBytes, checksum }] of parts.entries()) {
         if (index > 0 && index % PARTS_PER_TURN === 0) await nextTurn()
-        const headers = { ...(sizeBytes !== null && { 'content-length': String(sizeBytes) }), ...checksumHeaders(checksum, bindsPayload) }
-        const url = presignUrl(key, { method: 'PUT', key: objectKey, query: [['partNumber', String(partNumber)], ['uploadId', multipartUploadId], ['x-id', 'UploadPart']], headers, ...rest })
-        presigned.push({ partNumber, url, headers: headersToSend(headers) })
+        const number = String(partNumber)
+        if (signSized && sizeBytes !== null && checksum === null) presigned.push({ partNumber, url: signSized(number, String(sizeBytes)), headers: {} })
+        else {
+          const headers = { ...(sizeBytes !== null && { 'content-length': String(sizeBytes) }), ...checksumHeaders(checksum, bindsPayload) }
+          presigned.push({ partNumber, url: presignUrl(key, { ...part, query: queryOf(number, headers), headers }), headers: headersToSend(headers) })
+        }
       }
       return { parts: presigned, expiresAt }
     },
@@ -117,6 +127,11 @@ export function createPresign ({ client, bindsPayload, checkClock = () => {} }: 
       return await presign(location, 'DELETE', location, [['x-id', 'DeleteObject']])
     }
   }
+}
+
+/** The SDK's URLs say it when the body is not bound, and so do these. */
+function withPayload (query: RequestToSign['query'], headers: RequestToSign['headers']): RequestToSign['query'] {
+  return headers[CONTENT_SHA256] === undefined ? [...query, ['X-Amz-Content-Sha256', UNSIGNED_PAYLOAD]] : query
 }
 
 /** What the signature names is what the client must send, except for what every client sends by itself. */

@@ -1,9 +1,10 @@
-import { createHash, createHmac } from 'node:crypto'
+import { createHmac, hash } from 'node:crypto'
 
 /**
  * Signature Version 4 for presigned requests, over values that are known already: no request leaves from here.
  * Written from https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html and
  * https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-post-example.html; a test compares it with the AWS SDK.
+ * Use the same object again for the same credentials: what a day's signatures share is kept by it.
  */
 export interface SigningKey {
   readonly accessKeyId: string
@@ -17,7 +18,7 @@ export interface RequestToSign {
   /** Where the bucket is, ending with a slash: `https://bucket.s3.eu-west-1.amazonaws.com/`, `http://host:9000/bucket/`. */
   readonly bucketUrl: URL
   readonly key: string
-  /** In any order. Names and values as they are, not encoded. */
+  /** In any order. Names of unreserved characters; values as they are, not encoded. */
   readonly query: ReadonlyArray<readonly [name: string, value: string]>
   /** Names in lower case. `host` is always signed, besides these. */
   readonly headers: Readonly<Record<string, string>>
@@ -27,38 +28,60 @@ export interface RequestToSign {
 }
 
 const ALGORITHM = 'AWS4-HMAC-SHA256'
-const UNSIGNED_PAYLOAD = 'UNSIGNED-PAYLOAD'
-const CONTENT_SHA256 = 'x-amz-content-sha256'
+export const UNSIGNED_PAYLOAD = 'UNSIGNED-PAYLOAD'
+export const CONTENT_SHA256 = 'x-amz-content-sha256'
 
-/** The URL that carries the signature. A signed `x-amz-content-sha256` header binds the body, too. */
+/** The URL that carries the signature. A signed header `x-amz-content-sha256` binds the body, too. */
 export function presignUrl (key: SigningKey, request: RequestToSign): string {
-  const { amzDate, scope } = credentialScope(key, request.signedAt)
-  const headers = Object.entries({ ...request.headers, host: request.bucketUrl.host })
-    .map(([name, value]) => [name, value.trim().replace(/\s+/g, ' ')] as const).sort(byName)
-  const signedHeaders = headers.map(([name]) => name).join(';')
-  const payloadHash = request.headers[CONTENT_SHA256]
-  const query: Array<readonly [string, string]> = [
-    ...request.query,
+  const { canonicalRequest, url, sign } = describe(key, request)
+  return insertSignature(url, sign(canonicalRequest))
+}
+
+/** Stands for a value of a query and of a header that differs from one URL to the next. */
+export const HOLE = '~~hole~~'
+
+/**
+ * Signs requests that differ in two values alone, where `request` has a `HOLE`: the second one is in a header. Neither
+ * may need encoding. Several times cheaper than signing each by itself.
+ * @throws when `request` has the text of a `HOLE` in other places
+ */
+export function presignAlike (key: SigningKey, request: RequestToSign): (inQuery: string, inHeader: string) => string {
+  const { canonicalRequest, url, sign } = describe(key, request)
+  const [beforeQuery, beforeHeader, rest, ...others] = canonicalRequest.split(HOLE)
+  const [head, tail] = url.split(HOLE) as [string, string]
+  if (rest === undefined || others.length > 0) throw new Error('The request must have exactly two holes, in the query and in a header')
+  return (inQuery, inHeader) => insertSignature(head + inQuery + tail, sign(beforeQuery + inQuery + beforeHeader + inHeader + rest))
+}
+
+function describe (key: SigningKey, { method, bucketUrl, key: objectKey, query, headers, signedAt, expiresInSeconds }: RequestToSign) {
+  const { scope, amzDate, derivedKey } = dayOf(key, signedAt)
+  const payloadHash = headers[CONTENT_SHA256]
+  const names = [...Object.keys(headers), 'host'].sort()
+  const signedHeaders = names.join(';')
+  let canonicalHeaders = ''
+  for (const name of names) canonicalHeaders += `${name}:${name === 'host' ? bucketUrl.host : trimmed(headers[name] as string)}\n`
+  const parameters: Array<readonly [string, string]> = [
+    ...query,
     ['X-Amz-Algorithm', ALGORITHM],
     ['X-Amz-Credential', `${key.accessKeyId}/${scope}`],
     ['X-Amz-Date', amzDate],
-    ['X-Amz-Expires', String(request.expiresInSeconds)],
+    ['X-Amz-Expires', String(expiresInSeconds)],
     ['X-Amz-SignedHeaders', signedHeaders]
   ]
-  if (payloadHash === undefined) query.push(['X-Amz-Content-Sha256', UNSIGNED_PAYLOAD])
-  if (key.sessionToken !== undefined) query.push(['X-Amz-Security-Token', key.sessionToken])
-  const path = `${request.bucketUrl.pathname}${encodePath(request.key)}`
-  const canonicalRequest = [
-    request.method,
-    path,
-    renderQuery(query),
-    ...headers.map(([name, value]) => `${name}:${value}`),
-    '',
-    signedHeaders,
-    payloadHash ?? UNSIGNED_PAYLOAD
-  ].join('\n')
-  const signature = sign(key, request.signedAt, [ALGORITHM, amzDate, scope, sha256Hex(canonicalRequest)].join('\n'))
-  return `${request.bucketUrl.origin}${path}?${renderQuery([...query, ['X-Amz-Signature', signature]])}`
+  if (key.sessionToken !== undefined) parameters.push(['X-Amz-Security-Token', key.sessionToken])
+  const path = bucketUrl.pathname + encodePath(objectKey)
+  const canonicalQuery = parameters.sort(byName).map(([name, value]) => `${name}=${encode(value)}`).join('&')
+  return {
+    canonicalRequest: `${method}\n${path}\n${canonicalQuery}\n${canonicalHeaders}\n${signedHeaders}\n${payloadHash ?? UNSIGNED_PAYLOAD}`,
+    url: `${bucketUrl.origin}${path}?${canonicalQuery}`,
+    sign: (canonicalRequest: string) => hmac(derivedKey, `${ALGORITHM}\n${amzDate}\n${scope}\n${hash('sha256', canonicalRequest)}`)
+  }
+}
+
+/** Where its name comes in the order of names, as the SDK has it. */
+function insertSignature (url: string, signature: string): string {
+  const at = url.indexOf('&X-Amz-SignedHeaders=')
+  return `${url.slice(0, at)}&X-Amz-Signature=${signature}${url.slice(at)}`
 }
 
 /** The fields of a form, in order, without the file. Each of them is bound by equality, and so are bucket and key. */
@@ -72,61 +95,57 @@ export function signPostPolicy (key: SigningKey, { bucket, objectKey, fields, le
   readonly signedAt: Date
   readonly expiresAt: Date
 }): Record<string, string> {
-  const { amzDate, scope } = credentialScope(key, signedAt)
-  const bound = {
+  const { scope, amzDate, derivedKey } = dayOf(key, signedAt)
+  const bound: Record<string, string> = {
     ...fields,
     bucket,
     'X-Amz-Algorithm': ALGORITHM,
     'X-Amz-Credential': `${key.accessKeyId}/${scope}`,
-    'X-Amz-Date': amzDate,
-    ...(key.sessionToken !== undefined && { 'X-Amz-Security-Token': key.sessionToken }),
-    key: objectKey
+    'X-Amz-Date': amzDate
   }
-  const policy = Buffer.from(JSON.stringify({
-    expiration: `${expiresAt.toISOString().slice(0, 19)}Z`,
-    conditions: [['content-length-range', ...lengthRange], ...Object.entries(bound).map(([name, value]) => ({ [name]: value }))]
-  })).toString('base64')
-  return { ...bound, Policy: policy, 'X-Amz-Signature': sign(key, signedAt, policy) }
+  if (key.sessionToken !== undefined) bound['X-Amz-Security-Token'] = key.sessionToken
+  bound['key'] = objectKey
+  const conditions: unknown[] = [['content-length-range', ...lengthRange]]
+  for (const name in bound) conditions.push({ [name]: bound[name] })
+  const policy = Buffer.from(JSON.stringify({ expiration: `${expiresAt.toISOString().slice(0, 19)}Z`, conditions })).toString('base64')
+  bound['Policy'] = policy
+  bound['X-Amz-Signature'] = hmac(derivedKey, policy)
+  return bound
 }
 
-function credentialScope ({ region }: SigningKey, signedAt: Date) {
-  const amzDate = `${signedAt.toISOString().slice(0, 19).replace(/[-:]/g, '')}Z`
-  return { amzDate, scope: `${amzDate.slice(0, 8)}/${region}/s3/aws4_request` }
-}
+const DAY_MS = 86_400_000
+interface Day { readonly number: number, readonly scope: string, readonly derivedKey: Buffer }
+const days = new WeakMap<SigningKey, Day>()
 
-function sign (key: SigningKey, signedAt: Date, text: string): string {
-  return createHmac('sha256', dayKey(key, signedAt.toISOString().slice(0, 10).replaceAll('-', ''))).update(text).digest('hex')
-}
-
-/** Keys that sign for a day in a region: four of the five HMACs of a signature. Few, since credentials are few. */
-const dayKeys = new Map<string, Buffer>()
-const MAX_DAY_KEYS = 32
-
-function dayKey ({ secretAccessKey, region }: SigningKey, day: string): Buffer {
-  const identity = `${day}/${region}/${secretAccessKey}`
-  let derived = dayKeys.get(identity)
-  if (!derived) {
-    if (dayKeys.size >= MAX_DAY_KEYS) dayKeys.clear()
-    derived = [day, region, 's3', 'aws4_request'].reduce((parent, step) => createHmac('sha256', parent).update(step).digest(), Buffer.from(`AWS4${secretAccessKey}`))
-    dayKeys.set(identity, derived)
+/** What the signatures of a day share, four of the five HMACs of each above all. */
+function dayOf (key: SigningKey, signedAt: Date): Day & { readonly amzDate: string } {
+  const number = Math.floor(signedAt.getTime() / DAY_MS)
+  const amzDate = `${signedAt.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`
+  let day = days.get(key)
+  if (day?.number !== number) {
+    const steps = [amzDate.slice(0, 8), key.region, 's3', 'aws4_request']
+    const derivedKey = steps.reduce((parent, step) => createHmac('sha256', parent).update(step).digest(), Buffer.from(`AWS4${key.secretAccessKey}`))
+    day = { number, scope: steps.join('/'), derivedKey }
+    days.set(key, day)
   }
-  return derived
+  return { ...day, amzDate }
 }
 
-function sha256Hex (text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+function hmac (key: Buffer, text: string): string {
+  return createHmac('sha256', key).update(text).digest('hex')
 }
 
-function renderQuery (query: ReadonlyArray<readonly [string, string]>): string {
-  return query.map(([name, value]) => [encode(name), encode(value)] as const).sort(byName).map(([name, value]) => `${name}=${value}`).join('&')
+function trimmed (value: string): string {
+  return value.trim().replace(/\s+/g, ' ')
 }
 
 function encodePath (key: string): string {
-  return key.split('/').map(encode).join('/')
+  return /^[\w.~/-]*$/.test(key) ? key : key.split('/').map(encode).join('/')
 }
 
 /** Every byte but the unreserved ones of RFC 3986. */
 function encode (text: string): string {
+  if (/^[\w.~-]*$/.test(text)) return text
   return encodeURIComponent(text).replace(/[!'()*]/g, character => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
 }
 

@@ -2,7 +2,7 @@ import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, DeleteObjectComm
 import { createPresignedPost } from '@aws-sdk/s3-presigned-post'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import t from 'tap'
-import { presignUrl, signPostPolicy, type RequestToSign, type SigningKey } from '../../src/object-storage/sigv4.js'
+import { HOLE, presignAlike, presignUrl, signPostPolicy, type RequestToSign, type SigningKey } from '../../src/object-storage/sigv4.js'
 
 /** A reproducible source of cases: mulberry32. The seed of a failing run is in its message. */
 const SEED = 20261125
@@ -78,6 +78,8 @@ function operation (bucket: string, key: string): Case {
 
 /** The SDK would move these into the query, where no store enforces them. */
 const SIGNED = new Set(['if-none-match', 'x-amz-checksum-sha256'])
+/** The SDK says it in every URL. */
+const UNSIGNED = ['X-Amz-Content-Sha256', 'UNSIGNED-PAYLOAD'] as const
 const CASES = 20_000
 
 t.test(`${CASES} random requests get the URL that the AWS SDK gives, byte for byte`, { timeout: 150_000 }, async t => {
@@ -88,7 +90,7 @@ t.test(`${CASES} random requests get the URL that the AWS SDK gives, byte for by
     const { command, ...request } = operation(bucket, keyName())
     const signedAt = new Date(1_700_000_000_000 + random(1e8) * 1000)
     const expiresInSeconds = 1 + random(604_800)
-    const ours = presignUrl(signingKey, { ...request, bucketUrl: new URL(style.bucketUrl(bucket, signingKey.region)), signedAt, expiresInSeconds })
+    const ours = presignUrl(signingKey, { ...request, query: [...request.query, UNSIGNED], bucketUrl: new URL(style.bucketUrl(bucket, signingKey.region)), signedAt, expiresInSeconds })
     const theirs = await getSignedUrl(client, command as GetObjectCommand, { signingDate: signedAt, expiresIn: expiresInSeconds, signableHeaders: new Set(Object.keys(request.headers)), unhoistableHeaders: SIGNED })
     if (ours !== theirs) {
       t.equal(ours, theirs, `case ${index} of seed ${SEED}: ${JSON.stringify(request)}`)
@@ -115,12 +117,38 @@ t.test('500 random forms get the fields that the AWS SDK gives', async t => {
   }
 })
 
+t.test('2,000 random parts that are signed alike get the URL that each gets by itself', async t => {
+  for (let index = 0; index < 2000; index++) {
+    const { key: signingKey, style } = pick(clients)
+    const rest = { method: 'PUT' as const, bucketUrl: new URL(style.bucketUrl('bucket', signingKey.region)), key: keyName(), signedAt: new Date(1_700_000_000_000 + random(1e8) * 1000), expiresInSeconds: 1 + random(604_800) }
+    const requestOf = (partNumber: string, length: string) => ({ ...rest, query: [['uploadId', word(20)], ['partNumber', partNumber], UNSIGNED] as const, headers: { 'content-length': length } })
+    const begin = state
+    const sign = presignAlike(signingKey, requestOf(HOLE, HOLE))
+    for (const [partNumber, length] of [['1', '5242880'], ['10000', '1']] as const) {
+      state = begin
+      if (!t.equal(sign(partNumber, length), presignUrl(signingKey, requestOf(partNumber, length)))) return
+    }
+  }
+  const [{ key: signingKey }] = clients as [typeof clients[number]]
+  const request = { method: 'PUT' as const, bucketUrl: new URL('http://h/b/'), key: 'k', query: [['uploadId', 'a'], ['partNumber', HOLE]] as const, headers: { 'content-length': HOLE }, signedAt: new Date(), expiresInSeconds: 60 }
+  t.throws(() => presignAlike(signingKey, { ...request, key: HOLE }), /exactly two holes/, 'what comes from elsewhere can make none')
+  t.throws(() => presignAlike(signingKey, { ...request, headers: {} }), /exactly two holes/)
+})
+
+t.test("the signature of Amazon's own example", async t => {
+  // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+  const url = presignUrl({ accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY', region: 'us-east-1' }, {
+    method: 'GET', bucketUrl: new URL('https://examplebucket.s3.amazonaws.com/'), key: 'test.txt', query: [], headers: {}, signedAt: new Date('2013-05-24T00:00:00Z'), expiresInSeconds: 86_400
+  })
+  t.equal(new URL(url).searchParams.get('X-Amz-Signature'), 'aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404')
+})
+
 t.test('the day key follows credentials, day and region', async t => {
-  const request = { method: 'GET' as const, bucketUrl: new URL('http://h/b/'), key: 'k', query: [], headers: {}, signedAt: new Date('2026-01-01T00:00:00Z'), expiresInSeconds: 60 }
-  const key: SigningKey = { accessKeyId: 'a', secretAccessKey: 'b', region: 'r' }
-  const signature = (change: Partial<SigningKey>, signedAt = request.signedAt) => new URL(presignUrl({ ...key, ...change }, { ...request, signedAt })).searchParams.get('X-Amz-Signature')
-  const all = [signature({}), signature({ secretAccessKey: 'c' }), signature({ region: 's' }), signature({}, new Date('2026-01-02T00:00:00Z'))]
-  t.equal(new Set(all).size, 4)
-  for (let index = 0; index < 100; index++) signature({ secretAccessKey: `secret-${index}` })
-  t.equal(signature({}), all[0], 'also after many others')
+  const request = { method: 'GET' as const, bucketUrl: new URL('http://h/b/'), key: 'k', query: [], headers: {}, signedAt: new Date('2026-01-01T23:59:59Z'), expiresInSeconds: 60 }
+  const keys: readonly SigningKey[] = [{}, { secretAccessKey: 'c' }, { region: 's' }].map(change => ({ accessKeyId: 'a', secretAccessKey: 'b', region: 'r', ...change }))
+  const signatures = (signedAt = request.signedAt) => keys.map(key => new URL(presignUrl(key, { ...request, signedAt })).searchParams.get('X-Amz-Signature'))
+  const first = signatures()
+  const nextDay = signatures(new Date('2026-01-02T00:00:00Z'))
+  t.equal(new Set([...first, ...nextDay]).size, 6)
+  t.same(signatures(), first, 'also back on the day before')
 })
