@@ -6,6 +6,7 @@ import type { User } from '../user.js'
 import { createKeySet, type KeySet } from './key-set.js'
 import { findCookieToken } from './cookie-token.js'
 import { checkAudience, toUser, type ClaimNames } from './token-claims.js'
+import { createVerifiedTokens } from './verified-tokens.js'
 
 declare module '@fastify/jwt' {
   interface FastifyJWT { payload: Record<string, unknown>, user: User }
@@ -42,17 +43,26 @@ const KEY_PAIR_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const
 export const authentication = fastifyPlugin(async (app: FastifyInstance, options: AuthenticationOptions) => {
   const { keys } = options
   const hasOwnAudienceClaim = options.audiences !== undefined && options.audienceClaim !== 'aud'
+  const keySet = 'secret' in keys ? null : createKeySet({ ...keys, now: options.now })
+  const headers = new WeakMap<FastifyRequest, TokenHeader>()
+  const verified = createVerifiedTokens<User>(options)
   await app.register(jwt, {
-    secret: 'secret' in keys ? keys.secret : publicKey(createKeySet({ ...keys, now: options.now })),
+    secret: keySet
+      ? async (request: FastifyRequest, token: unknown) => {
+        const { header } = token as { header: TokenHeader }
+        headers.set(request, header)
+        return await findKey(keySet, header)
+      }
+      : (keys as { readonly secret: string }).secret,
     decode: { complete: true },
     verify: {
-      algorithms: 'secret' in keys ? [...SECRET_ALGORITHMS] : [...KEY_PAIR_ALGORITHMS],
+      algorithms: keySet ? [...KEY_PAIR_ALGORITHMS] : [...SECRET_ALGORITHMS],
       // Without this list a token that simply lacks a claim passes the checks on it.
       requiredClaims: ['exp', ...(options.audiences && !hasOwnAudienceClaim ? ['aud'] : []), ...(options.issuer === undefined ? [] : ['iss'])],
       ...(options.audiences && !hasOwnAudienceClaim && { allowedAud: [...options.audiences] }),
       ...(options.issuer !== undefined && { allowedIss: options.issuer }),
       clockTolerance: options.clockToleranceSeconds * 1000,
-      // A cache would have to know of expiry and of keys taken back.
+      // Its cache knows nothing of keys that are taken back.
       cache: false
     },
     formatUser (claims) {
@@ -61,23 +71,49 @@ export const authentication = fastifyPlugin(async (app: FastifyInstance, options
     }
   })
 
-  app.addHook('onRequest', async request => {
+  async function verify (request: FastifyRequest, token: string): Promise<void> {
+    const known = verified.find(token)
+    if (known && (known.key === null || await known.key.find() === known.key.value)) {
+      request.user = known.user
+      return
+    }
+    verified.forget(token)
+    await request.jwtVerify()
+    const header = headers.get(request)
+    const key = keySet && header ? { value: await findKey(keySet, header), find: async () => await findKey(keySet, header) } : null
+    verified.remember(token, { user: request.user, exp: request.user.claims['exp'] as number, key })
+  }
+
+  app.addHook('onRequest', (request, _reply, done) => {
     const mode = request.is404 ? 'none' : request.routeOptions.config.authentication ?? 'required'
+    const { authorization } = request.headers
+    if (mode === 'none' || (mode === 'optional' && authorization === undefined)) return done()
+    const known = authorization === undefined || mode === 'ticket' ? undefined : verified.find(authorization)
+    // The common case waits for nothing.
+    if (known?.key === null) {
+      request.user = known.user
+      return done()
+    }
+    authenticate(request, mode).then(() => done(), done)
+  })
+
+  async function authenticate (request: FastifyRequest, mode: 'required' | 'optional' | 'cookie' | 'ticket'): Promise<void> {
     if (mode === 'ticket') {
       request.user = await getTicketUser(request, options.findTicketUser)
       return
     }
-    if (mode === 'none' || (mode === 'optional' && request.headers.authorization === undefined)) return
     const cookie = mode === 'cookie' && options.cookie ? findCookieToken(request, options.cookie) : undefined
     try {
       // From here on it is a token like any other, whichever way it came.
       if (cookie !== undefined) request.headers.authorization = `Bearer ${cookie}`
-      await request.jwtVerify()
+      await verify(request, request.headers.authorization ?? '')
     } catch (error) {
       throw error instanceof ApiError ? error : unauthenticated(error as Error & { code?: string })
     }
-  })
+  }
 }, { name: 'authentication' })
+
+interface TokenHeader { readonly kid?: string, readonly alg: string }
 
 /** @throws {ApiError} UNAUTHENTICATED, with the same words for a ticket that is unknown, over or revoked */
 async function getTicketUser (request: FastifyRequest, findTicketUser: AuthenticationOptions['findTicketUser']): Promise<User> {
@@ -87,13 +123,11 @@ async function getTicketUser (request: FastifyRequest, findTicketUser: Authentic
   return user
 }
 
-function publicKey (keySet: KeySet) {
-  return async (_request: FastifyRequest, token: unknown): Promise<string> => {
-    const { header } = token as { header: { kid?: string, alg: string } }
-    const key = KEY_PAIR_ALGORITHMS.some(algorithm => algorithm === header.alg) ? await keySet.findKey(header) : null
-    if (key === null) throw new ApiError('UNAUTHENTICATED', 'The token is signed with a key or an algorithm that is not accepted here.')
-    return key
-  }
+/** @throws {ApiError} UNAUTHENTICATED, and AUTH_UNAVAILABLE */
+async function findKey (keySet: KeySet, header: TokenHeader): Promise<string> {
+  const key = KEY_PAIR_ALGORITHMS.some(algorithm => algorithm === header.alg) ? await keySet.findKey(header) : null
+  if (key === null) throw new ApiError('UNAUTHENTICATED', 'The token is signed with a key or an algorithm that is not accepted here.')
+  return key
 }
 
 /** Says what a developer can act on, and nothing of keys or of what exactly did not match. */

@@ -209,6 +209,24 @@ t.test('public keys', async t => {
     offset = 0
   })
 
+  await t.test('T5, F40: a token that was good seconds ago is refused once its key is taken out, or another one has its name', async t => {
+    t.teardown(() => { offset = 0 })
+    for (const [change, isReplaced] of [['taken out', false], ['replaced', true]] as const) {
+      offset = 0
+      const key = await issuer.add('brief', generateKeyPairSync('ec', { namedCurve: 'P-256' }))
+      const fresh = await start(t)
+      const token = await sign(key, 'ES256', 'brief', { exp: Math.floor(Date.now() / 1000) + 7200 })
+      t.equal((await ask(fresh, token)).statusCode, 200)
+      offset = 10 * 60_000 - 10_000
+      t.equal((await ask(fresh, token)).statusCode, 200)
+      issuer.remove('brief')
+      if (isReplaced) await issuer.add('brief', generateKeyPairSync('ec', { namedCurve: 'P-256' }))
+      offset = 10 * 60_000 + 10_000
+      await refuses(t, fresh, token, change)
+    }
+    issuer.remove('brief')
+  })
+
   await t.test('a discovery document that names another issuer is not believed', async t => {
     issuer.claimsToBe = 'https://other.example'
     t.match((await ask(await start(t), await sign(ec, 'ES256', 'ec'))).json(), { status: 503, code: 'AUTH_UNAVAILABLE' })
