@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
-import cors, { type FastifyCorsOptionsDelegateCallback } from '@fastify/cors'
+import cors, { type FastifyCorsOptions, type FastifyCorsOptionsDelegateCallback } from '@fastify/cors'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Ajv } from 'ajv'
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
@@ -67,7 +67,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   await app.register(errorHandler)
   await app.register(requestLog, { isDraining })
   await app.register(securityHeaders)
-  await app.register(cors, { delegator: corsOptions(config) })
+  await app.register(cors, corsOptions(config))
   await app.register(addressRateLimit, config.rateLimits)
   await app.register(authentication, {
     ...config.jwt,
@@ -100,7 +100,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
 }
 
 /** Cookies count on the addresses for Uppy alone, and so may they be sent from other origins there alone. */
-function corsOptions ({ corsOrigins, uppyCookie }: Config): FastifyCorsOptionsDelegateCallback {
+function corsOptions ({ corsOrigins, uppyCookie }: Config): FastifyCorsOptions | { delegator: FastifyCorsOptionsDelegateCallback } {
   const options = {
     origin: [...corsOrigins],
     methods: ['GET', 'POST', 'PATCH', 'DELETE'],
@@ -108,10 +108,13 @@ function corsOptions ({ corsOrigins, uppyCookie }: Config): FastifyCorsOptionsDe
     exposedHeaders: ['etag', 'location', 'link', 'retry-after', 'x-request-id', 'ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset'],
     maxAge: 600
   }
+  if (uppyCookie === undefined) return options
   const withCookies = { ...options, credentials: true }
-  return (request, callback) => {
-    const mayHaveCookie = uppyCookie !== undefined && request.raw.url?.startsWith('/uppy/') && corsOrigins.includes(request.headers.origin ?? '')
-    callback(null, mayHaveCookie ? withCookies : options)
+  return {
+    delegator (request, callback) {
+      const mayHaveCookie = request.raw.url?.startsWith('/uppy/') && corsOrigins.includes(request.headers.origin ?? '')
+      callback(null, mayHaveCookie ? withCookies : options)
+    }
   }
 }
 
@@ -130,9 +133,10 @@ function acceptJsonAlone (app: FastifyInstance): void {
     if (body === '') return done(null, {})
     return parseJson(request, body as string, done)
   })
-  app.addHook('preValidation', async request => {
+  app.addHook('preValidation', (request, _reply, done) => {
     // A POST without any body, as `curl -X POST` sends it, asks for the defaults.
     if (request.body === undefined && request.routeOptions.schema?.body !== undefined) request.body = {}
+    done()
   })
 }
 

@@ -31,7 +31,11 @@ export const addressRateLimit = fastifyPlugin(async (app: FastifyInstance, { add
   await app.register(rateLimit, { global: false, ipv6Subnet: IPV6_PREFIX, skipOnError: true, ...(counters && { store: counters.Store }) })
   const limitAddress = limit(app, 'address', addressPerMinute)
   const limitParts = limit(app, 'address-parts', 2 * partsPerMinute)
-  app.addHook('onRequest', async (request, reply) => await (isOfParts(request) ? limitParts : limitAddress)(request, reply))
+  app.addHook('onRequest', (request, reply, done) => {
+    const limited = (isOfParts(request) ? limitParts : limitAddress)?.(request, reply)
+    if (limited) limited.then(() => done(), done)
+    else done()
+  })
 }, { name: 'address-rate-limit' })
 
 /** The second half: by user, whatever address they come from. Register it after authentication. */
@@ -39,8 +43,10 @@ export const userRateLimit = fastifyPlugin(async (app: FastifyInstance, { userPe
   const byUser = (request: FastifyRequest): string => JSON.stringify([request.user.tenant, request.user.owner])
   const limitUser = limit(app, 'user', userPerMinute, byUser)
   const limitParts = limit(app, 'user-parts', partsPerMinute, byUser)
-  app.addHook('onRequest', async (request, reply) => {
-    if (request.user) await (isOfParts(request) ? limitParts : limitUser)(request, reply)
+  app.addHook('onRequest', (request, reply, done) => {
+    const limited = request.user ? (isOfParts(request) ? limitParts : limitUser)?.(request, reply) : undefined
+    if (limited) limited.then(() => done(), done)
+    else done()
   })
 }, { name: 'user-rate-limit', dependencies: ['address-rate-limit', 'authentication'] })
 
@@ -62,7 +68,7 @@ async function connect (app: FastifyInstance, redisUrl: string): Promise<SharedC
  * @param max 0 is no limit
  */
 function limit (app: FastifyInstance, space: string, max: number, keyGenerator?: (request: FastifyRequest) => string) {
-  if (max === 0) return async () => {}
+  if (max === 0) return null
   const options = { max, timeWindow: MINUTE_MS, space, ...(keyGenerator && { keyGenerator }) }
   const count = app.createRateLimit(options)
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {

@@ -24,6 +24,8 @@ type Placeholder = keyof typeof LONGEST
  * id, not the slug, keeps keys apart.
  */
 export function renderSlug (value: string): string {
+  // Most owners are such a text already.
+  if (/^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9_])?$/.test(value)) return value
   const slug = value.normalize('NFKD').replace(/[^A-Za-z0-9_-]+/g, '-').replace(/^-+|-+$/g, '').slice(0, MAX_SLUG_LENGTH)
   return slug.replace(/-+$/, '') || 'x'
 }
@@ -55,21 +57,20 @@ export function findKeyTemplateProblem (template: string): string | null {
   return longest.length > MAX_KEY_BYTES ? `its longest key would have ${longest.length} bytes; at most ${MAX_KEY_BYTES} are allowed` : null
 }
 
+const VALUES: Readonly<Record<Placeholder, (values: KeyValues) => string>> = {
+  tenant: ({ tenant }) => renderSlug(tenant),
+  owner: ({ owner }) => renderSlug(owner),
+  fileId: ({ fileId }) => fileId,
+  slug: ({ filename }) => renderSlug(filename.slice(0, filename.length - renderExtension(filename).length)),
+  ext: ({ filename }) => renderExtension(filename),
+  yyyy: ({ createdAt }) => createdAt.toISOString().slice(0, 4),
+  mm: ({ createdAt }) => createdAt.toISOString().slice(5, 7),
+  dd: ({ createdAt }) => createdAt.toISOString().slice(8, 10)
+}
+
 /** Renders a template that `findKeyTemplateProblem` accepts. The same values always give the same key. */
 export function renderObjectKey (template: string, values: KeyValues): ObjectKey {
-  const extension = renderExtension(values.filename)
-  const date = values.createdAt.toISOString()
-  const rendered: Record<Placeholder, string> = {
-    tenant: renderSlug(values.tenant),
-    owner: renderSlug(values.owner),
-    fileId: values.fileId,
-    slug: renderSlug(values.filename.slice(0, values.filename.length - extension.length)),
-    ext: extension,
-    yyyy: date.slice(0, 4),
-    mm: date.slice(5, 7),
-    dd: date.slice(8, 10)
-  }
-  return render(template, name => rendered[name]) as ObjectKey
+  return render(template, name => VALUES[name](values)) as ObjectKey
 }
 
 /** What every key of a template begins with: where a listing has to look. */

@@ -37,7 +37,7 @@ export interface CreatedUpload {
 export async function createUploads (services: Services, user: User, bodies: readonly CreateUploadBody[], { idempotencyKey, space = 'single', ...origin }: CreateOptions = {}): Promise<Array<CreatedUpload | ApiError>> {
   const hash = idempotencyKey === undefined ? '' : fingerprint(bodies)
   // All that a batch could have made, so that a shorter one is not taken for a new one.
-  const keys = Array.from({ length: space === 'batch' ? MAX_BATCH_UPLOADS : 1 }, (_, index) => `${space}/${index}/${idempotencyKey}`)
+  const keys = Array.from({ length: idempotencyKey === undefined ? 0 : space === 'batch' ? MAX_BATCH_UPLOADS : 1 }, (_, index) => `${space}/${index}/${idempotencyKey}`)
   const prepared = await settle(bodies, async (body, index) => await prepareUpload(services, user, body, idempotencyKey === undefined ? null : { key: keys[index] as string, hash }, origin))
   const earlier = idempotencyKey === undefined ? new Map() : await findEarlier(services, user, prepared, keys, hash)
 
