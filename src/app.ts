@@ -3,7 +3,6 @@ import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
 import cors, { type FastifyCorsOptions, type FastifyCorsOptionsDelegateCallback } from '@fastify/cors'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import { Ajv } from 'ajv'
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { isMigrated } from './database/migrate.js'
 import { deletionRoutes } from './deletions/routes.js'
@@ -23,6 +22,7 @@ import { policyRoutes } from './policies/routes.js'
 import { PolicyBody } from './policies/schemas.js'
 import type { Config } from './config.js'
 import type { Services } from './services.js'
+import { strictAjv } from './strict-ajv.js'
 import { findTicketUser } from './tickets/find-ticket-user.js'
 import { ticketRoutes } from './tickets/routes.js'
 import { uploadRoutes } from './uploads/routes.js'
@@ -142,9 +142,8 @@ function acceptJsonAlone (app: FastifyInstance): void {
 
 /** Fastify would drop unknown properties and turn texts into numbers; here only query strings are read as numbers. */
 function validateStrictly (app: FastifyInstance): void {
-  const options = { allErrors: true, useDefaults: true, removeAdditional: false, allowUnionTypes: true, strict: false, formats: { 'date-time': true, uri: true } } as const
-  const exact = new Ajv(options)
-  const fromText = new Ajv({ ...options, coerceTypes: true })
+  const exact = strictAjv()
+  const fromText = strictAjv({ coerceTypes: true })
   app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? exact : fromText).compile(schema as object))
 }
 

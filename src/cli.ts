@@ -9,6 +9,8 @@ const usage = `Usage: presignd <command>
   reconcile  compare rows and buckets, and print what does not fit; --apply sets right what can be
   webhooks   deliver what is due and end, replay ID, or enable NAME
   token      print a token for the configured secret: --sub NAME [--scope "a b"] [--expires-in SECONDS]
+  explain    why an upload would be refused: --policy NAME --token TOKEN --type TYPE (--name NAME --size BYTES | FILE)
+             or what the error of a store means: error [FILE], with its XML or the output of curl -v
 
 All variables are in .env.example.`
 
@@ -25,6 +27,7 @@ try {
     case 'reconcile': process.exitCode = await (await import('./cli/reconcile.js')).runReconcile(process.env, args); break
     case 'webhooks': await (await import('./cli/webhooks.js')).manageWebhooks(process.env, args); break
     case 'token': process.stdout.write(`${await (await import('./cli/token.js')).createToken(process.env, args)}\n`); break
+    case 'explain': process.exitCode = await (await import('./cli/explain.js')).explain(process.env, args); break
     default:
       process.stderr.write(`${usage}\n`)
       process.exitCode = command === undefined || command === 'help' || command === '--help' ? 0 : 2

@@ -9,11 +9,13 @@ import { sqliteDialect } from './sqlite.js'
 export interface OpenDatabaseOptions {
   /** Hears of connections that break while nobody uses them. */
   readonly onError: (error: Error) => void
+  /** A SQLite file is neither made nor changed; on PostgreSQL it is the caller who only reads. */
+  readonly isReadOnly?: boolean
 }
 
 /** Opens lazily: the first query connects. `url` is `sqlite:PATH` or `postgres://…`. */
-export function openDatabase (url: string, { onError }: OpenDatabaseOptions): Kysely<Database> {
-  const dialect = url.startsWith('sqlite:') ? sqliteDialect(url.slice('sqlite:'.length)) : postgresDialect(url, onError)
+export function openDatabase (url: string, { onError, isReadOnly = false }: OpenDatabaseOptions): Kysely<Database> {
+  const dialect = url.startsWith('sqlite:') ? sqliteDialect(url.slice('sqlite:'.length), { isReadOnly }) : postgresDialect(url, onError)
   return new Kysely<Database>({ dialect })
 }
 

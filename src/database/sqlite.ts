@@ -19,10 +19,11 @@ interface DatabaseSync {
  * One file, one process. WAL with `synchronous=FULL`: a row that was answered survives a power cut.
  * @see https://www.sqlite.org/pragma.html#pragma_synchronous
  */
-export function sqliteDialect (path: string): Dialect {
+export function sqliteDialect (path: string, { isReadOnly = false } = {}): Dialect {
   const absolute = path === ':memory:' ? path : resolve(path)
   return new SqliteDialect({
     database: async () => {
+      if (isReadOnly) return adapt(openSqlite(absolute, { readOnly: true }))
       if (absolute !== ':memory:') mkdirSync(dirname(absolute), { recursive: true })
       const database = openSqlite(absolute)
       database.exec('pragma journal_mode = wal')
@@ -56,11 +57,15 @@ export function lockSqlite (path: string): (() => void) | null {
 /** https://www.sqlite.org/rescode.html#busy */
 const SQLITE_BUSY = 5
 
-function openSqlite (path: string): DatabaseSync {
+interface Sqlite {
+  readonly DatabaseSync: new (path: string, options?: { readonly readOnly?: boolean }) => DatabaseSync
+}
+
+function openSqlite (path: string, options: { readonly readOnly?: boolean } = {}): DatabaseSync {
   const require = createRequire(import.meta.url)
-  const builtin = process.getBuiltinModule?.('node:sqlite') as { DatabaseSync: new (path: string) => DatabaseSync } | undefined
-  const { DatabaseSync } = builtin ?? require('@photostructure/sqlite') as { DatabaseSync: new (path: string) => DatabaseSync }
-  return new DatabaseSync(path)
+  const builtin = process.getBuiltinModule?.('node:sqlite') as Sqlite | undefined
+  const { DatabaseSync } = builtin ?? require('@photostructure/sqlite') as Sqlite
+  return new DatabaseSync(path, options)
 }
 
 /**

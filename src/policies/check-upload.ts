@@ -47,20 +47,39 @@ export function isAdmitted (policy: Policy, user: User): boolean {
  */
 export function checkUpload (policy: Policy, user: User, request: UploadRequest): UploadMethod {
   checkAdmission(policy, user)
-  if (!isContentTypeAllowed(policy.contentTypes, request.contentType)) {
+  checkContentType(policy, request)
+  checkSize(policy, request)
+  checkChecksum(policy, request)
+  return checkMethod(policy, request)
+}
+
+/** @throws {ApiError} CONTENT_TYPE_NOT_ALLOWED */
+export function checkContentType (policy: Policy, { contentType }: UploadRequest): void {
+  if (!isContentTypeAllowed(policy.contentTypes, contentType)) {
     throw new ApiError('CONTENT_TYPE_NOT_ALLOWED', `The policy "${policy.name}" takes ${policy.contentTypes.join(', ')}.`)
   }
-  if (request.sizeBytes !== null && request.sizeBytes > policy.maxSizeBytes) {
-    throw new ApiError('FILE_TOO_LARGE', `The policy "${policy.name}" takes files of up to ${policy.maxSizeBytes} bytes; this one has ${request.sizeBytes}.`)
+}
+
+/** @throws {ApiError} FILE_TOO_LARGE, INVALID_REQUEST */
+export function checkSize (policy: Policy, { sizeBytes }: UploadRequest): void {
+  if (sizeBytes === null) return
+  if (sizeBytes > policy.maxSizeBytes) {
+    throw new ApiError('FILE_TOO_LARGE', `The policy "${policy.name}" takes files of up to ${policy.maxSizeBytes} bytes; this one has ${sizeBytes}.`)
   }
-  if (request.sizeBytes !== null && request.sizeBytes < policy.minSizeBytes) {
-    throw invalid('/sizeBytes', `The policy "${policy.name}" takes files of at least ${policy.minSizeBytes} bytes.`)
-  }
+  if (sizeBytes < policy.minSizeBytes) throw invalid('/sizeBytes', `The policy "${policy.name}" takes files of at least ${policy.minSizeBytes} bytes.`)
+}
+
+/** @throws {ApiError} INVALID_REQUEST */
+export function checkChecksum (policy: Policy, request: UploadRequest): void {
   if (policy.checksumRequired && request.checksumSha256 === undefined) {
     throw invalid('/checksumSha256', `The policy "${policy.name}" needs the SHA-256 of the file.`)
   }
   const checksums = [request.checksumSha256, request.checksumCrc32, request.checksumCrc32c].filter(value => value !== undefined)
   if (checksums.length > 1) throw invalid('/checksumSha256', 'S3 takes one checksum per file: give one of them.')
+}
+
+/** @throws {ApiError} POLICY_FORBIDDEN, INVALID_REQUEST */
+export function checkMethod (policy: Policy, request: UploadRequest): UploadMethod {
   const method = chooseMethod(policy, request.method, request.sizeBytes, request.hasClientParts)
   if (method === 'multipart' && request.checksumSha256 !== undefined) {
     throw invalid('/checksumSha256', 'S3 has no SHA-256 of a file that goes up in parts: give checksumCrc32 or checksumCrc32c, or a SHA-256 per part.')

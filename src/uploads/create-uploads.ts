@@ -92,7 +92,8 @@ async function findEarlier (services: Services, user: User, prepared: ReadonlyAr
   return found
 }
 
-function quotaExceeded (policy: string, result: Inserted | undefined): ApiError {
+/** What a client hears when a limit is reached. */
+export function quotaExceeded (policy: string, result: Inserted | undefined): ApiError {
   const limit = result?.outcome === 'exceeded' ? result.limit : 'files'
   if (limit === 'ticket') return new ApiError('QUOTA_EXCEEDED', 'The upload ticket is used up, or would be by this file: ask for a new one.')
   const held = { files: 'files', bytes: 'bytes', pending: 'uploads that are not complete' }[limit]
