@@ -12,6 +12,8 @@ export { UploadError, type UploadErrorCode, type UploadSource }
 export type UploadedFile = components['schemas']['File']
 type CreateBody = operations['createUpload']['requestBody']['content']['application/json']
 type UploadReply = operations['getUpload']['responses'][200]['content']['application/json']
+/** How the service wants the bytes to be sent. */
+export type UploadInstructions = NonNullable<UploadReply['upload']>
 
 export interface UploadOptions {
   /** Where the service is, like `https://files.example.com`. */
@@ -38,8 +40,8 @@ export interface UploadOptions {
   readonly concurrency?: number
   /** Goes on with an upload that was begun earlier: parts that have arrived are not sent again. */
   readonly uploadId?: string
-  /** Called once the upload has an id, to keep for `uploadId`. */
-  readonly onCreated?: (file: UploadedFile) => void
+  /** Called once the upload has an id, to keep for `uploadId`, with how the bytes will go where any have to. */
+  readonly onCreated?: (file: UploadedFile, instructions?: UploadInstructions) => void
   /** Bytes that are sent, of the size of the file. Falls when something has to be sent again. */
   readonly onProgress?: (sentBytes: number, totalBytes: number) => void
   /** Called before something that failed is tried again, with what the promise would reject with otherwise. */
@@ -98,7 +100,7 @@ async function run (file: UploadSource, options: RunOptions, cancelSignal: Abort
     if (reply) {
       id = reply.file.id
       cancelSignal?.throwIfAborted()
-      options.onCreated?.(reply.file)
+      options.onCreated?.(reply.file, reply.upload)
     }
     const path = `/uploads/${id}`
     return await retry(async () => {
@@ -150,7 +152,7 @@ async function create (file: UploadSource, options: RunOptions): Promise<UploadR
   return body
 }
 
-async function send (instructions: NonNullable<UploadReply['upload']>, file: UploadSource, path: string, options: RunOptions): Promise<void> {
+async function send (instructions: UploadInstructions, file: UploadSource, path: string, options: RunOptions): Promise<void> {
   const { signal, concurrency = DEFAULT_CONCURRENCY } = options
   const onProgress = (bytes: number): void => options.onProgress?.(Math.round(bytes), file.size)
   if (instructions.method === 'multipart') {

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { upload, UploadError, type UploadedFile, type UploadOptions } from '../../src/client/upload.js'
+import { upload, UploadError, type UploadedFile, type UploadInstructions, type UploadOptions } from '../../src/client/upload.js'
 import { png } from '../helpers/samples.js'
 import { makeTemporaryFolder } from '../helpers/s3.js'
 import { setScene, type Scene } from './fixtures/scene.js'
@@ -23,15 +23,20 @@ t.test('a file of each method arrives as it is', async t => {
     await t.test(method, async t => {
       const progress: Array<[number, number]> = []
       let created: UploadedFile | undefined
+      let instructions: UploadInstructions | undefined
       const uploaded = await upload(file, {
         ...optionsOf(scene),
         policy,
         metadata: { album: 'summer' },
-        onCreated: file => { created = file },
+        onCreated (file, how) {
+          created = file
+          instructions = how
+        },
         onProgress: (sent, total) => progress.push([sent, total])
       })
       t.match(uploaded, { status: 'ready', method, filename: file.name, contentType: file.type, sizeBytes: file.size, metadata: { album: 'summer' } })
       t.equal(created?.id, uploaded.id)
+      t.equal(instructions?.method, method)
       t.ok(await isSame(scene, uploaded, file), 'the bytes are those that were sent')
       t.same(progress.at(-1), [file.size, file.size])
       t.ok(progress.every(([sent, total]) => sent <= total && total === file.size))

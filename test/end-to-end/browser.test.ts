@@ -224,7 +224,11 @@ t.test('the page sends files by presignd/client alone', async t => {
   const response = await fetch(`${dev.url}/page/client.js`)
   t.match(response.headers.get('content-type'), 'text/javascript')
   t.equal(await response.text(), outputFiles[0]?.text)
-  for (const name of await readdir('src/dev/page')) t.notMatch(await readFile(`src/dev/page/${name}`, 'utf8'), /XMLHttpRequest|'PUT'|\/complete|partNumbers/, name)
+  for (const name of await readdir('src/dev/page')) {
+    // This one only writes of requests.
+    const sends = name === 'explain.js' ? /XMLHttpRequest|fetch|call\(/ : /XMLHttpRequest|'PUT'|\/complete|partNumbers/
+    t.notMatch(await readFile(`src/dev/page/${name}`, 'utf8'), sends, name)
+  }
 })
 
 t.test('the page loads nothing from elsewhere and its policy allows nothing inline', async t => {

@@ -240,7 +240,7 @@ async function run(file, options, cancelSignal) {
     if (reply) {
       id = reply.file.id;
       cancelSignal?.throwIfAborted();
-      options.onCreated?.(reply.file);
+      options.onCreated?.(reply.file, reply.upload);
     }
     const path = `/uploads/${id}`;
     return await retry(async () => {

@@ -8,6 +8,7 @@
 /* global AbortController, AbortSignal, Blob, DOMException, crypto, location */
 
 import { upload, UploadError } from './client.js'
+import { createExplanation } from './explain.js'
 import { inOneTab } from './one-tab.js'
 import { call, Problem, session, sessionEnds } from './service.js'
 import { Slots } from './slots.js'
@@ -29,6 +30,7 @@ export class Upload {
   #pausing = new AbortController()
   #cancelling = new AbortController()
   #isSending = false
+  #explanation = null
   /** Whoever pauses and goes on before the service has answered gets the same upload. */
   #idempotencyKey = crypto.getRandomValues(new Uint32Array(4)).join('-')
 
@@ -63,6 +65,7 @@ export class Upload {
       either.throwIfAborted()
       this.result = result
       forget(this.owner, this.id)
+      this.#explanation?.isDone()
       this.#become('done')
     } catch (error) {
       if (!signal.aborted && !this.#cancelling.signal.aborted) this.#fail(problemOf(error))
@@ -131,9 +134,12 @@ export class Upload {
 
   #sendNew (send) {
     const { name, size, lastModified } = this.file
+    this.#explanation ??= createExplanation(this)
+    this.#explanation?.begins()
     const sending = send({
-      onCreated: ({ id }) => {
+      onCreated: ({ id }, instructions) => {
         this.id = id
+        this.#explanation?.isCreated(instructions)
         // Before another tab can read of it.
         inOneTab(id, () => sending.catch(() => {})).catch(() => {})
         remember(this.owner, { id, name, size, lastModified, policy: this.policy })
@@ -150,6 +156,7 @@ export class Upload {
 
   #progressTo (progress) {
     this.progress = progress
+    if (progress === 1) this.#explanation?.isSent()
     this.#become(progress < 1 ? 'sending' : 'checking')
   }
 
