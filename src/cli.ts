@@ -6,6 +6,7 @@ const usage = `Usage: presignd <command>
   serve      start the service, configured by environment variables
   migrate    apply the migrations of the database and end
   sweep      do once what the running service does now and then: complete, give up, delete
+  doctor     look at bucket, store, database and keys of tokens, and tell what to set right; --apply writes CORS and lifecycle rules, --json
   reconcile  compare rows and buckets, and print what does not fit; --apply sets right what can be
   webhooks   deliver what is due and end, replay ID, or enable NAME
   token      print a token for the configured secret: --sub NAME [--scope "a b"] [--expires-in SECONDS]
@@ -24,6 +25,7 @@ try {
     case 'serve': await (await import('./cli/serve.js')).serve(process.env); break
     case 'migrate': await (await import('./cli/migrate.js')).migrateDatabase(process.env); break
     case 'sweep': await (await import('./cli/sweep.js')).sweep(process.env); break
+    case 'doctor': process.exitCode = await (await import('./cli/doctor.js')).diagnose(process.env, args, endOnSignal()); break
     case 'reconcile': process.exitCode = await (await import('./cli/reconcile.js')).runReconcile(process.env, args); break
     case 'webhooks': await (await import('./cli/webhooks.js')).manageWebhooks(process.env, args); break
     case 'token': process.stdout.write(`${await (await import('./cli/token.js')).createToken(process.env, args)}\n`); break
@@ -35,4 +37,11 @@ try {
 } catch (error) {
   for (const line of explainStartError(error)) process.stderr.write(`presignd: ${line}\n`)
   process.exit(1)
+}
+
+/** The first signal asks to end tidily, the second ends. */
+function endOnSignal (): AbortSignal {
+  const ending = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort())
+  return ending.signal
 }

@@ -75,7 +75,7 @@ export interface Config {
     readonly publicEndpoint?: string
     readonly forcePathStyle: boolean
     readonly conditionalWrites: boolean
-    readonly keepsChecksums: boolean
+    readonly checksums: boolean
   }
   readonly jwt: JwtConfig
   readonly corsOrigins: readonly string[]
@@ -144,7 +144,7 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
       ...(environment.S3_PUBLIC_ENDPOINT && { publicEndpoint: checkUrl('S3_PUBLIC_ENDPOINT', environment.S3_PUBLIC_ENDPOINT, problems) }),
       forcePathStyle: environment.S3_FORCE_PATH_STYLE,
       conditionalWrites: environment.S3_CONDITIONAL_WRITES,
-      keepsChecksums: environment.S3_CHECKSUMS
+      checksums: environment.S3_CHECKSUMS
     },
     jwt: jwtConfig(environment, problems),
     corsOrigins: list(environment.CORS_ORIGINS).map(origin => checkOrigin(origin, problems)),

@@ -13,7 +13,7 @@ import { createFilesRepository, type FilesRepository } from './files/files-repos
 import { createInventory, type Inventory } from './files/inventory.js'
 import { joinObjectStorages } from './object-storage/buckets.js'
 import type { ObjectStorage } from './object-storage/object-storage.js'
-import { createS3ObjectStorage } from './object-storage/s3.js'
+import { createS3ObjectStorage, type S3Options } from './object-storage/s3.js'
 import { newId } from './new-id.js'
 import { loadPolicies } from './policies/load-policies.js'
 import type { BucketEntry, Policies } from './policies/policy.js'
@@ -133,19 +133,25 @@ export async function closeServices (services: Services): Promise<void> {
   await services.database.destroy()
 }
 
-function createObjectStorage ({ s3 }: Config, buckets: ReadonlyMap<string, BucketEntry>, log: Logger): ObjectStorage {
-  const bindsPayload = !s3.keepsChecksums
+function createObjectStorage (config: Config, buckets: ReadonlyMap<string, BucketEntry>, log: Logger): ObjectStorage {
   const onClockSkew = (seconds: number): void => log.warn({ seconds }, 'the clock of this server and that of the object storage differ: set it by NTP')
-  const others = [...buckets.values()].map(entry => [entry.bucket, createS3ObjectStorage({
-    region: entry.region ?? s3.region,
+  const open = (entry?: BucketEntry): ObjectStorage => createS3ObjectStorage({ ...s3Options(config, entry), onClockSkew })
+  return joinObjectStorages(open(), new Map([...buckets.values()].map(entry => [entry.bucket, open(entry)])))
+}
+
+/** How the bucket of the environment is reached, or one of the policies file. */
+export function s3Options ({ s3 }: Config, entry?: BucketEntry): S3Options {
+  const { region, endpoint, publicEndpoint, forcePathStyle } = s3
+  const bindsPayload = !s3.checksums
+  if (!entry) return { region, endpoint, publicEndpoint, forcePathStyle, bindsPayload }
+  return {
+    region: entry.region ?? region,
     endpoint: entry.endpoint,
     publicEndpoint: entry.publicEndpoint,
-    forcePathStyle: entry.forcePathStyle ?? s3.forcePathStyle,
+    forcePathStyle: entry.forcePathStyle ?? forcePathStyle,
     bindsPayload,
-    onClockSkew,
     ...(entry.profile !== undefined && { profile: entry.profile })
-  })] as const)
-  return joinObjectStorages(createS3ObjectStorage({ ...s3, bindsPayload, onClockSkew }), new Map(others))
+  }
 }
 
 /** What must never be read in a log, wherever it turns up: tokens and signed URLs. */

@@ -1,26 +1,19 @@
 import {
   AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CopyObjectCommand, CreateMultipartUploadCommand, DeleteObjectCommand,
   GetObjectCommand, HeadBucketCommand, HeadObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, ListPartsCommand, S3Client, S3ServiceException,
-  type HeadObjectCommandOutput, type ListMultipartUploadsCommandOutput, type ListObjectsV2CommandOutput, type S3ClientConfig
+  type HeadObjectCommandOutput, type ListMultipartUploadsCommandOutput, type ListObjectsV2CommandOutput
 } from '@aws-sdk/client-s3'
 import { ApiError } from '../errors.js'
 import { createClockWatch } from './clock-watch.js'
 import type { Checksum, ObjectStorage, StoredObject, StoredPart } from './object-storage.js'
+import { s3ClientConfig, type S3Address } from './s3-client-config.js'
 import { createPresign } from './s3-presign.js'
 
-export interface S3Options {
-  readonly region: string
-  /** Undefined is AWS. */
-  readonly endpoint?: string | undefined
+export interface S3Options extends S3Address {
   /** What clients reach the store by, when it is another address. */
   readonly publicEndpoint?: string | undefined
-  readonly forcePathStyle: boolean
   /** Bind a SHA-256 by the hash of the payload, for stores that do not keep the checksums of AWS. */
   readonly bindsPayload?: boolean
-  /** A profile of the AWS configuration files. */
-  readonly profile?: string
-  /** The SDK's own provider chain when left out. */
-  readonly credentials?: NonNullable<S3ClientConfig['credentials']>
   /** Hears once when the clock here and the store's differ by more than half a minute; positive when this one is ahead. */
   readonly onClockSkew?: (seconds: number) => void
 }
@@ -31,7 +24,7 @@ const CALL_TIMEOUT_MS = 8_000
 const COPY_TIMEOUT_MS = 60_000
 /** "Processing of a CompleteMultipartUpload request could take several minutes": its page in the S3 API reference. */
 const COMPLETE_TIMEOUT_MS = 300_000
-const CONNECT_TIMEOUT_MS = 2_000
+const REACH_TIMEOUT_MS = 2_000
 const REQUEST_TIMEOUT_MS = 5_000
 /** Parts that are still on their way may land after an abort: the S3 API reference asks to repeat it. */
 const MAX_ABORTS = 3
@@ -47,22 +40,10 @@ const SET_BY_FETCH = new Set(['no-cache', 'max-age=0'])
  * An S3 store: the AWS SDK asks it, one client for the life of the process, credentials from the SDK's own
  * provider chain; URLs are signed here.
  */
-export function createS3ObjectStorage ({ region, endpoint, publicEndpoint, forcePathStyle, bindsPayload = false, profile, credentials, onClockSkew = () => {} }: S3Options): ObjectStorage {
-  const options = (endpoint: string | undefined, requestTimeout: number): S3ClientConfig => ({
-    region,
-    ...(endpoint !== undefined && { endpoint }),
-    ...(profile !== undefined && { profile }),
-    ...(credentials && { credentials }),
-    forcePathStyle,
-    // The default adds checksums of its own, which not every store takes.
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    maxAttempts: 3,
-    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, requestTimeout, throwOnRequestTimeout: true }
-  })
-  const client = new S3Client(options(endpoint, REQUEST_TIMEOUT_MS))
-  const patient = new S3Client(options(endpoint, COMPLETE_TIMEOUT_MS))
-  const publicClient = publicEndpoint === undefined ? client : new S3Client(options(publicEndpoint, REQUEST_TIMEOUT_MS))
+export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, onClockSkew = () => {}, ...address }: S3Options): ObjectStorage {
+  const client = new S3Client(s3ClientConfig(address, REQUEST_TIMEOUT_MS))
+  const patient = new S3Client(s3ClientConfig(address, COMPLETE_TIMEOUT_MS))
+  const publicClient = publicEndpoint === undefined ? client : new S3Client(s3ClientConfig({ ...address, endpoint: publicEndpoint }, REQUEST_TIMEOUT_MS))
   const clock = createClockWatch(onClockSkew)
   for (const asking of [client, patient]) clock.watch(asking)
 
@@ -194,7 +175,7 @@ export function createS3ObjectStorage ({ region, endpoint, publicEndpoint, force
 
     async isReachable (bucket) {
       try {
-        await client.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) })
+        await client.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal: AbortSignal.timeout(REACH_TIMEOUT_MS) })
         return true
       } catch {
         return false

@@ -26,6 +26,11 @@ export interface KeySet {
   findKey (header: { readonly kid?: string, readonly alg: string }): Promise<string | null>
   /** Whether keys are at hand, for the detail of `/readyz`. */
   isLoaded (): boolean
+  /**
+   * What the issuer publishes at this moment, for people who look for a mistake.
+   * @throws what kept the keys from being fetched
+   */
+  fetchKeys (): Promise<ReadonlyArray<{ readonly kty?: string, readonly crv?: string, readonly use?: string }>>
 }
 
 /** @see https://openid.net/specs/openid-connect-discovery-1_0.html section 4 */
@@ -65,6 +70,11 @@ export function createKeySet ({ issuer, jwksUrl, now }: KeySetOptions): KeySet {
 
   return {
     isLoaded: () => loadedAt > -Infinity,
+
+    async fetchKeys () {
+      await load()
+      return remote?.jwks()?.keys ?? []
+    },
 
     async findKey (header) {
       if (now().getTime() - loadedAt > FRESH_MS) await refresh()
