@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { fail, ok, type Probe } from './finding.js'
 import { isRefused, sendRequest } from './send-request.js'
-import { PROBE_BYTES, probePut, type Site } from './site.js'
+import { ONE_BYTE_MORE, PROBE_BYTES, probePut, type Site } from './site.js'
 
 const checksums: Probe<Site> = {
   id: 'checksums',
@@ -14,7 +14,7 @@ const checksums: Probe<Site> = {
       const stored = isTaken ? await site.internal.headObject(location) : null
       return { isTaken, isKept: stored?.checksums.some(kept => kept.value === value) ?? false }
     }
-    const [right, wrong] = [await put('checksum', PROBE_BYTES), await put('wrong-checksum', Buffer.from('other'))]
+    const [right, wrong] = [await put('checksum', PROBE_BYTES), await put('wrong-checksum', ONE_BYTE_MORE)]
     site.measured.checksums = right.isKept && !wrong.isTaken
     const isTrusted = site.config.s3.checksums
     if (!right.isTaken) return [fail('checksums', 'a PUT with the right SHA-256 is refused', isTrusted ? 'set S3_CHECKSUMS=false' : 'let no policy ask for a checksum, and send none')]

@@ -1,12 +1,12 @@
 import { fail, ok, warn, type Probe } from './finding.js'
-import { sendRequest } from './send-request.js'
-import { PROBE_BYTES, PROBE_TYPE, probePut, type Site } from './site.js'
+import { putObject } from './put-object.js'
+import { PROBE_BYTES, PROBE_TYPE, type Site } from './site.js'
 
 const copy: Probe<Site> = {
   id: 'copy',
   async run (site) {
     const [from, to] = [site.at('copy-source'), site.at('copy')]
-    await sendRequest(await site.storage.presignPut(probePut(from)), PROBE_BYTES)
+    await putObject(site, from)
     const source = await site.internal.headObject(from)
     const copied = await site.internal.copyObject(from, to.key, { etag: source?.etag ?? '', contentType: 'application/x-presignd' })
     const sealed = await site.internal.headObject(to)
@@ -20,7 +20,7 @@ const copyCondition: Probe<Site> = {
   id: 'copy-condition',
   async run (site) {
     const [from, to] = [site.at('copy-condition-source'), site.at('copy-condition')]
-    await sendRequest(await site.storage.presignPut(probePut(from)), PROBE_BYTES)
+    await putObject(site, from)
     const copied = await site.internal.copyObject(from, to.key, { etag: '"00000000000000000000000000000000"', contentType: PROBE_TYPE })
     if (!copied) return [ok('copy-condition', 'another version than the one asked for is not copied')]
     return [warn('copy-condition', 'x-amz-copy-source-if-match is ignored on CopyObject', 'none is needed: presignd looks at the copy, not at what it was made of')]
@@ -31,7 +31,7 @@ const createOnlyCopy: Probe<Site> = {
   id: 'create-only-copy',
   async run (site) {
     const [from, to] = [site.at('create-only-copy-source'), site.at('create-only-copy')]
-    for (const location of [from, to]) await sendRequest(await site.storage.presignPut(probePut(location)), PROBE_BYTES)
+    for (const location of [from, to]) await putObject(site, location)
     const outcome = await site.settings.copyOver(from.key, to.key)
     if (outcome === 'overwritten') return [warn('create-only-copy', 'If-None-Match is ignored on CopyObject', 'none is needed: presignd copies to keys that nobody else can write to')]
     return [ok('create-only-copy', outcome === 'refused' ? 'If-None-Match is honoured on CopyObject' : 'If-None-Match is not offered on CopyObject, and not ignored')]

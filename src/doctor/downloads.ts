@@ -1,12 +1,13 @@
 import { fail, ok, type Probe } from './finding.js'
+import { putObject } from './put-object.js'
 import { describeReply, isRefused, sendRequest } from './send-request.js'
-import { PROBE_BYTES, PROBE_SECONDS, probePut, type Site } from './site.js'
+import { PROBE_SECONDS, type Site } from './site.js'
 
 const download: Probe<Site> = {
   id: 'download',
   async run (site) {
     const location = site.at('download')
-    await sendRequest(await site.storage.presignPut(probePut(location)), PROBE_BYTES)
+    await putObject(site, location)
     const wanted = { 'content-type': 'application/x-presignd', 'content-disposition': 'attachment; filename="probe.txt"', 'cache-control': `private, max-age=${PROBE_SECONDS}` }
     const presigned = await site.storage.presignGet({
       ...location,

@@ -1,8 +1,8 @@
 /** All that a look can find, in the order in which it is told. The names are stable. */
 export const FINDING_IDS = [
   'database', 'migrations', 'token-keys',
-  'credentials', 'credentials-life', 'endpoint', 'clock', 'region', 'bucket', 'public-endpoint', 'missing-key',
-  'put', 'create-only-put', 'signature', 'expiry', 'future-date', 'signed-type', 'signed-length', 'unsigned-acl', 'unsigned-copy-source', 'checksums',
+  'endpoint', 'clock', 'credentials', 'region', 'bucket', 'credentials-life', 'missing-key', 'public-endpoint', 'put',
+  'create-only-put', 'signature', 'expiry', 'future-date', 'signed-type', 'signed-length', 'unsigned-acl', 'unsigned-copy-source', 'checksums',
   'download', 'post', 'post-length', 'post-fields', 'copy', 'copy-condition', 'create-only-copy', 'multipart', 'part-length', 'unequal-parts', 'create-only-complete',
   'cors', 'cors-methods', 'cors-headers', 'cors-etag', 'lifecycle-parts', 'lifecycle-staging', 'lifecycle-files', 'public-access', 'public-access-block',
   'delete'

@@ -2,7 +2,7 @@ import { expectRefusal } from './expect-refusal.js'
 import { fail, ok, type Finding, type Probe } from './finding.js'
 import { sendForm } from './send-form.js'
 import { describeReply, isRefused } from './send-request.js'
-import { PROBE_BYTES, PROBE_SECONDS, PROBE_TYPE, type Site } from './site.js'
+import { ONE_BYTE_MORE, PROBE_BYTES, PROBE_SECONDS, PROBE_TYPE, type Site } from './site.js'
 
 const forms: Probe<Site> = {
   id: 'post',
@@ -24,7 +24,7 @@ const forms: Probe<Site> = {
       return [isNeeded ? fail('post', message, `leave POST out of the methods of ${namesOf(site)}`) : ok('post', `${message}, and no policy asks for them`)]
     }
     const { key: other } = site.at('post-other-key')
-    const length = expectRefusal('post-length', [await sendForm(form, Buffer.concat([PROBE_BYTES, Buffer.from('!')])), await sendForm(form, Buffer.alloc(0))], {
+    const length = expectRefusal('post-length', [await sendForm(form, ONE_BYTE_MORE), await sendForm(form, Buffer.alloc(0))], {
       good: 'a form with a byte too many or none is refused',
       bad: 'a form with a byte too many or too few is taken',
       fix: `leave POST out of the methods of ${namesOf(site)}, or use a store that heeds content-length-range`

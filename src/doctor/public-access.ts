@@ -1,5 +1,6 @@
 import { describeError, isNotImplemented } from './describe-error.js'
 import { fail, ok, warn, type Probe } from './finding.js'
+import { putObject } from './put-object.js'
 import { isRefused, sendRequest } from './send-request.js'
 import { PROBE_BYTES, probePut, type Site } from './site.js'
 
@@ -11,13 +12,13 @@ const publicAccess: Probe<Site> = {
     let isListable = false
     let isWritable = false
     for (const prefix of site.prefixes) {
-      const presigned = await site.storage.presignPut(probePut(site.at('public-read', prefix)))
-      await sendRequest(presigned, PROBE_BYTES)
-      if (!isRefused(await anonymously('GET', presigned.url))) readable.push(prefix === '' ? 'every key' : prefix)
+      const location = site.at('public-read', prefix)
+      await putObject(site, location)
+      const { url } = await site.storage.presignPut(probePut(location))
+      if (!isRefused(await anonymously('GET', url))) readable.push(prefix === '' ? 'every key' : prefix)
       const other = await site.storage.presignPut(probePut(site.at('public-write', prefix)))
       if (!isRefused(await anonymously('PUT', other.url, PROBE_BYTES))) isWritable = true
-      const bucketUrl = presigned.url.slice(0, presigned.url.indexOf(site.written.at(-1)?.key.split('/')[0] ?? ''))
-      if (!isRefused(await anonymously('GET', bucketUrl))) isListable = true
+      if (!isRefused(await anonymously('GET', url.slice(0, url.indexOf(location.key))))) isListable = true
     }
     const allowed = [...(readable.length > 0 ? [`read ${readable.join(', ')}`] : []), ...(isListable ? ['list the bucket'] : []), ...(isWritable ? ['write to it'] : [])]
     if (allowed.length === 0) return [ok('public-access', 'nobody reads, lists or writes without a signature')]

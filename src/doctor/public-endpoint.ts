@@ -1,7 +1,8 @@
 import { describeError } from './describe-error.js'
 import { fail, ok, warn, type Finding } from './finding.js'
+import { putObject } from './put-object.js'
 import { describeReply, sendRequest } from './send-request.js'
-import { PROBE_BYTES, PROBE_SECONDS, PROBE_TYPE, probePut, type Site } from './site.js'
+import { PROBE_BYTES, PROBE_SECONDS, PROBE_TYPE, type Site } from './site.js'
 
 /**
  * Whether clients reach the same bucket by the address that URLs are signed for. Where they do, the other probes
@@ -21,7 +22,7 @@ export async function probePublicEndpoint (site: Site): Promise<Finding> {
 async function findDifference (site: Site, address: string): Promise<Finding | null> {
   const name = site.settingName('S3_PUBLIC_ENDPOINT')
   const location = site.at('public-endpoint')
-  await sendRequest(await site.internal.presignPut(probePut(location)), PROBE_BYTES)
+  await putObject(site, location)
   try {
     const reply = await sendRequest(await site.forClients.presignGet({ ...location, method: 'GET', contentType: PROBE_TYPE, contentDisposition: 'inline', signedAt: new Date(), expiresInSeconds: PROBE_SECONDS }))
     if (reply.status === 200 && reply.body.equals(PROBE_BYTES)) return null

@@ -9,8 +9,6 @@ export interface Reply {
   readonly body: Buffer
 }
 
-/** The status of a request whose connection the store closed while it was sent: a refusal, too. */
-const CLOSED = 0
 const TIMEOUT_MS = 30_000
 /** Objects of probes, their listings and errors of S3 are smaller by far. */
 const MAX_REPLY_BYTES = 1024 ** 2
@@ -31,26 +29,23 @@ export async function sendRequest ({ method, url, headers = {} }: { readonly met
         chunks.push(chunk)
       }).on('error', reject).on('end', () => {
         const received = Buffer.concat(chunks)
-        resolve({ status: incoming.statusCode ?? CLOSED, headers: flatten(incoming.headers), code: /<Code>(\w+)<\/Code>/.exec(received.toString())?.[1] ?? '', body: received })
+        resolve({ status: incoming.statusCode ?? 0, headers: flatten(incoming.headers), code: /<Code>(\w+)<\/Code>/.exec(received.toString())?.[1] ?? '', body: received })
       })
     })
-    outgoing.on('error', (error: NodeJS.ErrnoException) => {
-      if (body && ['EPIPE', 'ECONNRESET'].includes(error.code ?? '')) resolve({ status: CLOSED, headers: {}, code: '', body: Buffer.alloc(0) })
-      else reject(error)
-    })
-    outgoing.end(body)
+    // Also when the connection breaks: that is no refusal, and must not look like one.
+    outgoing.on('error', reject).end(body)
   })
   if (reply.status >= 500 && reply.status !== 501) throw new Error('the store is at fault', { cause: Object.assign(new Error(), { code: reply.code || String(reply.status) }) })
   return reply
 }
 
 export function isRefused ({ status }: Reply): boolean {
-  return status === CLOSED || status >= 400
+  return status >= 400
 }
 
 /** What a store said when it refused, in a word. */
 export function describeReply ({ status, code }: Reply): string {
-  return code || (status === CLOSED ? 'connection closed' : String(status))
+  return code || String(status)
 }
 
 function flatten (headers: NodeJS.Dict<string | string[]>): Record<string, string | undefined> {

@@ -13,7 +13,7 @@ const database: Probe<Config> = {
     const { url, migrateAtStart } = config.database
     const kind = url.startsWith('sqlite:') ? 'SQLite' : 'PostgreSQL'
     if (kind === 'SQLite' && !sqliteExists(url)) return [ok('database', 'there is no SQLite file yet: the first start makes it')]
-    const opened = openDatabase(url, { onError: () => {} })
+    const opened = openDatabase(url, { onError: () => {}, isReadOnly: true })
     try {
       if (await isMigrated(opened)) return [ok('database', `${kind} answers`), ok('migrations', 'all are applied')]
       return [ok('database', `${kind} answers`), migrateAtStart

@@ -42,8 +42,10 @@ export interface Site {
   close (): void
 }
 
+const PROBE_TEXT = 'presignd doctor was here'
 /** What every object of a probe holds, and is. */
-export const PROBE_BYTES = Buffer.from('presignd doctor was here')
+export const PROBE_BYTES = Buffer.from(PROBE_TEXT)
+export const ONE_BYTE_MORE = Buffer.concat([PROBE_BYTES, Buffer.alloc(1)])
 export const PROBE_TYPE = 'text/plain'
 /** The shortest life that is signed. */
 export const PROBE_SECONDS = 60

@@ -1,4 +1,5 @@
 import { fail, ok, warn, type Finding, type Probe } from './finding.js'
+import { putObject } from './put-object.js'
 import { isRefused, sendRequest } from './send-request.js'
 import { PROBE_BYTES, PROBE_TYPE, probePut, type Site } from './site.js'
 
@@ -23,7 +24,7 @@ const unsignedCopySource: Probe<Site> = {
   async run (site) {
     const [secret, target] = [site.at('copied-by-header'), site.at('unsigned-copy-source')]
     const bytes = Buffer.from(PROBE_BYTES).reverse()
-    await sendRequest(await site.storage.presignPut(probePut(secret)), bytes)
+    await putObject(site, secret, bytes)
     const presigned = await site.storage.presignPut(probePut(target))
     const source = { 'x-amz-copy-source': `/${secret.bucket}/${secret.key}` }
     const replies = [

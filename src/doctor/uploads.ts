@@ -1,7 +1,8 @@
 import { expectRefusal } from './expect-refusal.js'
 import { fail, ok, warn, type Finding, type Probe } from './finding.js'
+import { putObject } from './put-object.js'
 import { describeReply, isRefused, sendRequest } from './send-request.js'
-import { PROBE_BYTES, probePut, type Site } from './site.js'
+import { ONE_BYTE_MORE, PROBE_BYTES, probePut, type Site } from './site.js'
 
 /** How far ahead a signature is that begins too late: AWS allows 15 minutes. */
 const AHEAD_MS = 3_600_000
@@ -20,9 +21,9 @@ export async function probeFirstPut (site: Site): Promise<Finding> {
 const createOnlyPut: Probe<Site> = {
   id: 'create-only-put',
   async run (site) {
-    const presigned = await site.storage.presignPut(probePut(site.at('create-only-put')))
-    await sendRequest(presigned, PROBE_BYTES)
-    const isHonoured = isRefused(await sendRequest(presigned, PROBE_BYTES))
+    const location = site.at('create-only-put')
+    await putObject(site, location)
+    const isHonoured = isRefused(await sendRequest(await site.storage.presignPut(probePut(location)), PROBE_BYTES))
     site.measured.conditionalWrites = isHonoured
     const isTrusted = site.config.s3.conditionalWrites
     if (isHonoured) return [ok('create-only-put', isTrusted ? 'a second PUT is refused' : 'a second PUT is refused: with S3_CONDITIONAL_WRITES=true nothing would have to be copied')]
@@ -37,10 +38,14 @@ const signature: Probe<Site> = {
     const presigned = await site.storage.presignPut(probePut(site.at('signature')))
     const url = new URL(presigned.url)
     url.searchParams.set('X-Amz-Signature', '0'.repeat(64))
-    const reply = await sendRequest({ ...presigned, url: url.href }, PROBE_BYTES)
-    if (!isRefused(reply)) return [fail('signature', 'a wrong signature is accepted: anyone may write anything', 'use another store: this one checks nothing')]
-    if (reply.code === 'SignatureDoesNotMatch') return [ok('signature', 'a wrong signature is refused')]
-    return [warn('signature', `a wrong signature is refused, but as ${describeReply(reply)}`, 'none is needed: only whoever looks for a mistake is told less')]
+    const replies = [
+      await sendRequest({ ...presigned, url: url.href }, PROBE_BYTES),
+      await sendRequest({ method: 'DELETE', url: presigned.url, headers: presigned.headers })
+    ]
+    if (!replies.every(isRefused)) return [fail('signature', 'a wrong signature is accepted: anyone may write anything', 'use another store: this one checks nothing')]
+    const misnamed = replies.find(({ code }) => code !== 'SignatureDoesNotMatch')
+    if (!misnamed) return [ok('signature', 'a wrong signature is refused')]
+    return [warn('signature', `a wrong signature is refused, but as ${describeReply(misnamed)}`, 'none is needed: only whoever looks for a mistake is told less')]
   }
 }
 
@@ -60,6 +65,8 @@ const futureDate: Probe<Site> = {
   id: 'future-date',
   async run (site) {
     const early = probePut(site.at('future-date'), { signedAt: new Date(Date.now() + AHEAD_MS) })
+    const { expiresAt } = await site.settings.findCredentials() ?? { expiresAt: null }
+    if (expiresAt && expiresAt.getTime() < Date.now() + 2 * AHEAD_MS) return [ok('future-date', 'not asked: the credentials end before')]
     const reply = await sendRequest(await site.storage.presignPut(early), PROBE_BYTES)
     if (isRefused(reply)) return [ok('future-date', 'a URL is not alive before its time')]
     return [warn('future-date', 'a URL works before its time: a clock that is ahead makes URLs live longer', 'keep the clocks right by NTP; presignd signs nothing when they are five minutes apart')]
@@ -87,7 +94,7 @@ const signedLength: Probe<Site> = {
   id: 'signed-length',
   async run (site) {
     const presigned = await site.storage.presignPut(probePut(site.at('signed-length')))
-    const replies = [await sendRequest(presigned, Buffer.concat([PROBE_BYTES, Buffer.from('!')])), await sendRequest(presigned, PROBE_BYTES.subarray(1))]
+    const replies = [await sendRequest(presigned, ONE_BYTE_MORE), await sendRequest(presigned, PROBE_BYTES.subarray(1))]
     return [expectRefusal('signed-length', replies, {
       good: 'a byte more or less than signed is refused',
       bad: 'another length than the signed one is taken: anyone may fill the bucket',
