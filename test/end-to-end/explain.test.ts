@@ -82,6 +82,18 @@ t.test('without ?explain there are no lines, and a link to them', async t => {
   t.equal(new URL(page.url()).search, '?explain')
 })
 
+t.test('the lines of one user are gone for the next', async t => {
+  const page = await newPage(t, browser)
+  await signIn(page, `${dev.url}/?explain`, 'Ada')
+  await choose(page, { name: 'mine.png', mimeType: 'image/png', buffer: png(5) })
+  await page.getByText('Download it').waitFor()
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByRole('button', { name: 'Grace' }).click()
+  await page.getByRole('heading', { name: 'Hello, Grace' }).waitFor()
+  t.same(await shownSteps(page), [])
+  t.ok(await page.locator('#explain').isHidden())
+})
+
 t.test('long lines do not widen a narrow screen', async t => {
   const page = await newPage(t, browser, { viewport: { width: 390, height: 844 } })
   await signIn(page, `${dev.url}/?explain`, 'Grace')

@@ -49,6 +49,12 @@ export function createExplanation ({ file, policy }) {
   }
 }
 
+/** The next user has nothing to read here. */
+export function clearExplanations () {
+  at('explanations').replaceChildren()
+  at('explain').hidden = true
+}
+
 function tokenLine () {
   const { sub, scope } = JSON.parse(atob(session.token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')))
   return `TOKEN=$(npm run --silent token -- --sub ${quote(sub)}${scope ? ` --scope ${quote(scope)}` : ''})`

@@ -3,6 +3,7 @@
 
 import { loadPolicies } from './page/chooser.js'
 import { act, announce, at, clone, showNotice } from './page/elements.js'
+import { clearExplanations } from './page/explain.js'
 import { clearGallery, loadFiles } from './page/gallery.js'
 import { call, session, setSession, whenSessionExpires } from './page/service.js'
 import { keepUploadsOf, showUnfinished } from './page/upload-list.js'
@@ -13,6 +14,7 @@ async function showSignIn () {
   at('account').hidden = true
   at('workspace').hidden = true
   clearGallery()
+  clearExplanations()
   announce('')
   const { data } = await call('GET', '/dev/users')
   at('users').replaceChildren(...data.map(user => {
