@@ -10,6 +10,7 @@ import { downloadRoutes } from './downloads/routes.js'
 import { eventRoutes } from './events/routes.js'
 import { fileRoutes } from './files/routes.js'
 import { FileBody } from './files/schemas.js'
+import { auditLog } from './plugins/audit-log.js'
 import { authentication } from './plugins/authentication.js'
 import { clientErrorHandler, errorHandler, sendProblem } from './plugins/error-handler.js'
 import { health } from './plugins/health.js'
@@ -65,7 +66,8 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   validateStrictly(app)
 
   await app.register(errorHandler)
-  await app.register(requestLog, { isDraining })
+  await app.register(auditLog, { audit: services.audit })
+  await app.register(requestLog, { isDraining, onRequest: services.metrics.request })
   await app.register(securityHeaders)
   await app.register(cors, corsOptions(config))
   await app.register(addressRateLimit, config.rateLimits)

@@ -57,6 +57,8 @@ export const Environment = Type.Object({
   RATE_LIMIT_PARTS_PER_MINUTE: Type.Integer({ description: 'Requests a minute for the URLs of parts by one user of an Uppy client, twice as many from one address; 0 is no limit.', default: 6000, minimum: 0 }),
   UPPY_COOKIE: Type.Optional(text('The cookie that may hold the token on the addresses for Uppy, for pages of the same origin or of CORS_ORIGINS. None when unset.')),
   REDIS_URL: Type.Optional(text('`redis://…` or `rediss://…`: where several processes count rate limits together. Each counts by itself when unset.')),
+  AUDIT_LOG: Type.Optional(text('Where who did what to which file is written, one JSON object a line: the path of a file, or `stdout`. Nowhere when unset.')),
+  METRICS_PORT: Type.Optional(Type.Integer({ description: 'The port that Prometheus scrapes, at /metrics; 0 takes any free one. There are no metrics when unset. Whoever reaches it may read it.', minimum: 0, maximum: 65535 })),
   DOCS_UI: flag('Show the API under /docs.', false),
   LOG_LEVEL: StringEnum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { description: 'fatal, error, warn, info, debug, trace or silent.', default: 'info' }),
   SHUTDOWN_DRAIN_SECONDS: seconds('How long requests are still served after SIGTERM, so that a load balancer notices.', 5, 0, 60)
@@ -86,6 +88,8 @@ export interface Config {
   readonly sweepIntervalSeconds: number
   readonly rateLimits: { readonly addressPerMinute: number, readonly userPerMinute: number, readonly partsPerMinute: number, readonly redisUrl?: string }
   readonly uppyCookie?: string
+  readonly auditLog?: string
+  readonly metricsPort?: number
   readonly docsUi: boolean
   readonly logLevel: string
   readonly shutdownDrainSeconds: number
@@ -132,6 +136,7 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     throw new ConfigError(problems)
   }
   const environment = given as unknown as Environment
+  if (environment.METRICS_PORT === environment.PORT && environment.PORT !== 0) problems.push('METRICS_PORT must not be PORT: it is a port of its own, which users do not reach')
   const config: Config = {
     host: environment.HOST,
     port: environment.PORT,
@@ -155,6 +160,8 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     sweepIntervalSeconds: environment.SWEEP_INTERVAL_SECONDS,
     rateLimits: { addressPerMinute: environment.RATE_LIMIT_ADDRESS_PER_MINUTE, userPerMinute: environment.RATE_LIMIT_USER_PER_MINUTE, partsPerMinute: environment.RATE_LIMIT_PARTS_PER_MINUTE, ...(environment.REDIS_URL && { redisUrl: checkRedisUrl(environment.REDIS_URL, problems) }) },
     ...(environment.UPPY_COOKIE && { uppyCookie: checkCookieName('UPPY_COOKIE', environment.UPPY_COOKIE, problems) }),
+    ...(environment.AUDIT_LOG !== undefined && { auditLog: environment.AUDIT_LOG }),
+    ...(environment.METRICS_PORT !== undefined && { metricsPort: environment.METRICS_PORT }),
     docsUi: environment.DOCS_UI,
     logLevel: environment.LOG_LEVEL,
     shutdownDrainSeconds: environment.SHUTDOWN_DRAIN_SECONDS,

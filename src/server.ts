@@ -4,12 +4,15 @@ import { buildApp, type AppOptions } from './app.js'
 import { ConfigError, type Config } from './config.js'
 import { lockSqlite } from './database/sqlite.js'
 import { keepDelivering } from './jobs/keep-delivering.js'
+import { serveMetrics } from './metrics/metrics-server.js'
 import { sweepUploads } from './jobs/sweep-uploads.js'
 import { closeServices, createServices, type Services } from './services.js'
 
 export interface Server {
   readonly url: string
   readonly services: Services
+  /** Where metrics are, when there are any. */
+  readonly metricsPort?: number
   /**
    * Ends without dropping a request: /readyz fails at once, requests are served while a load balancer takes
    * notice, then no new ones are taken and those under way are finished. Safe to call again.
@@ -34,6 +37,13 @@ export async function startServer (config: Config, development?: AppOptions['dev
       throw error
     })
 
+    const metrics = services.prometheus && await serveMetrics(services.prometheus, config.host, config.metricsPort ?? 0).catch(async (error: unknown) => {
+      await app.close()
+      unlock()
+      throw error
+    })
+    if (metrics) services.log.info({ port: metrics.port }, 'metrics')
+
     compareWithStore(services)
     const jobs = [startSweeping(services), ...(config.webhookDelivery ? [keepDelivering(services)] : [])]
     const close = async (): Promise<void> => {
@@ -45,10 +55,11 @@ export async function startServer (config: Config, development?: AppOptions['dev
       await app.close()
       clearTimeout(deadline)
       await ended
+      await metrics?.close()
       await closeServices(services)
       unlock()
     }
-    return { url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`, services, close: () => (closing ??= close()) }
+    return { url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`, services, ...(metrics && { metricsPort: metrics.port }), close: () => (closing ??= close()) }
   } catch (error) {
     await closeServices(services)
     throw error

@@ -9,16 +9,19 @@ import type { Database } from './database/schema.js'
 import { ApiError } from './errors.js'
 import { fetchText } from './events/fetch-text.js'
 import { NO_EVENTS } from './files/file-events.js'
+import { measureFiles } from './files/measure-files.js'
 import { createFilesRepository, type FilesRepository } from './files/files-repository.js'
 import { createInventory, type Inventory } from './files/inventory.js'
 import { joinObjectStorages } from './object-storage/buckets.js'
 import type { ObjectStorage } from './object-storage/object-storage.js'
 import { createS3ObjectStorage, type S3Options } from './object-storage/s3.js'
+import { NO_METRICS, type Metrics, type StateOfThings } from './metrics/metrics.js'
+import type { Prometheus } from './metrics/prometheus.js'
 import { newId } from './new-id.js'
 import { loadPolicies } from './policies/load-policies.js'
 import type { BucketEntry, Policies } from './policies/policy.js'
 import { createTicketsRepository, type TicketsRepository } from './tickets/tickets-repository.js'
-import { createOutbox } from './webhooks/outbox.js'
+import { createOutbox, type Outbox } from './webhooks/outbox.js'
 import { sendWebhook, systemLookup } from './webhooks/send-webhook.js'
 import type { Webhooks } from './webhooks/webhooks.js'
 
@@ -35,6 +38,11 @@ export interface Services {
   /** The names in S3 of the policies file's buckets, by the names that policies use. */
   readonly buckets: ReadonlyMap<string, string>
   readonly webhooks: Webhooks
+  /** Who did what to which file; null when nobody wants to know. */
+  readonly audit: Logger | null
+  readonly metrics: Metrics
+  /** The page of the metrics, where there are any. */
+  readonly prometheus: Prometheus | null
   /** Signs list cursors; the same for every process on one database. */
   readonly cursorSecret: Buffer
   /** Gets a document of AWS, as the certificates of SNS are. */
@@ -62,15 +70,27 @@ export async function createServices (config: Config, log: Logger = createLog(co
     } else if (!await isMigrated(database)) {
       throw new Error('The database lacks migrations: run "presignd migrate", or set DATABASE_MIGRATE=true')
     }
+    const now = (): Date => new Date()
+    const audit = config.auditLog === undefined ? null : createAuditLog(config.auditLog)
     const outbox = createOutbox(database, webhooks, newId)
+    const events = webhooks.length > 0 ? outbox : NO_EVENTS
+    const prometheus = config.metricsPort === undefined ? null : await createMetrics(async () => await measureState(database, outbox, now()), now)
+    const metrics = prometheus ?? NO_METRICS
     return {
       config,
       log,
       database,
-      files: createFilesRepository(database, webhooks.length > 0 ? outbox : NO_EVENTS),
+      files: createFilesRepository(database, {
+        ...events,
+        committed (file) {
+          events.committed(file)
+          metrics.upload(file.policy, file.status)
+          audit?.info({ what: `file.${file.status}`, owner: file.owner, tenant: file.tenant, files: [file.id], policy: file.policy, outcome: 'ok' })
+        }
+      }),
       tickets: createTicketsRepository(database),
       inventory: createInventory(database),
-      objectStorage: createObjectStorage(config, buckets, log),
+      objectStorage: createObjectStorage(config, buckets, log, metrics),
       policies,
       buckets: new Map([...buckets].map(([name, { bucket }]) => [name, bucket])),
       webhooks: {
@@ -78,10 +98,13 @@ export async function createServices (config: Config, log: Logger = createLog(co
         outbox,
         send: async (...post) => await sendWebhook(...post, { timeoutMs: WEBHOOK_TIMEOUT_MS, lookup: systemLookup })
       },
+      audit,
+      metrics,
+      prometheus,
       cursorSecret: await sharedSecret(database, 'cursor'),
       fetchText,
       background: new Set(),
-      now: () => new Date(),
+      now,
       newId
     }
   } catch (error) {
@@ -133,9 +156,21 @@ export async function closeServices (services: Services): Promise<void> {
   await services.database.destroy()
 }
 
-function createObjectStorage (config: Config, buckets: ReadonlyMap<string, BucketEntry>, log: Logger): ObjectStorage {
+/** Loaded only where it is wanted. */
+async function createMetrics (measure: () => Promise<StateOfThings>, now: () => Date): Promise<Prometheus> {
+  const { createPrometheus } = await import('./metrics/prometheus.js')
+  return createPrometheus(measure, now)
+}
+
+async function measureState (database: Kysely<Database>, outbox: Outbox, now: Date): Promise<StateOfThings> {
+  const { oldestCheckAt, ...files } = await measureFiles(database)
+  const secondsSince = (milliseconds: number | null): number => milliseconds === null ? 0 : Math.max(0, (now.getTime() - milliseconds) / 1000)
+  return { files, sweeperLagSeconds: secondsSince(oldestCheckAt), outboxOldestSeconds: secondsSince(await outbox.findOldest()) }
+}
+
+function createObjectStorage (config: Config, buckets: ReadonlyMap<string, BucketEntry>, log: Logger, metrics: Metrics): ObjectStorage {
   const onClockSkew = (seconds: number): void => log.warn({ seconds }, 'the clock of this server and that of the object storage differ: set it by NTP')
-  const open = (entry?: BucketEntry): ObjectStorage => createS3ObjectStorage({ ...s3Options(config, entry), onClockSkew })
+  const open = (entry?: BucketEntry): ObjectStorage => createS3ObjectStorage({ ...s3Options(config, entry), onClockSkew, onCall: metrics.objectStorage, onClamp: metrics.urlTtlClamped })
   return joinObjectStorages(open(), new Map([...buckets.values()].map(entry => [entry.bucket, open(entry)])))
 }
 
@@ -159,4 +194,10 @@ const SECRET_PATHS = ['authorization', 'cookie', 'url', 'headers', 'fields', 'qu
 
 export function createLog (config: Config, stream?: NodeJS.WritableStream): Logger {
   return pino({ level: config.logLevel, base: null, redact: { paths: SECRET_PATHS, censor: '[redacted]' } }, stream ?? pino.destination(1))
+}
+
+/** Written before the reply leaves, so that nothing that was answered is missing after a crash. Times are UTC. */
+function createAuditLog (target: string): Logger {
+  const stream = pino.destination(target === 'stdout' ? { dest: 1, sync: true } : { dest: target, sync: true, mkdir: true })
+  return pino({ base: { audit: true }, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: level => ({ level }) } }, stream)
 }

@@ -32,7 +32,9 @@ export async function deliverTo (services: Services, endpoint: WebhookEndpoint, 
     if (claimed.length === 0) break
     await Promise.all(claimed.map(async event => {
       const outcome = await deliver(services, endpoint, event)
-      if (outcome !== null) report[outcome]++
+      if (outcome === null) return
+      report[outcome]++
+      services.metrics.webhook(outcome)
     }))
   }
   return report

@@ -10,6 +10,8 @@ export interface PresignOptions {
   readonly client: S3Client
   /** Bind a SHA-256 by the hash of the payload, for stores that do not keep the checksums of AWS. */
   readonly bindsPayload: boolean
+  /** Hears of every URL that ends early, with its credentials. */
+  readonly onClamp?: () => void
   /** @throws {ApiError} CLOCK_SKEW */
   readonly checkClock?: (bucket: string) => void
 }
@@ -24,7 +26,7 @@ const PARTS_PER_TURN = 50
 const MIN_LIFE_SECONDS = 60
 
 /** The half of the port that signs. Only reading the credentials may take time. */
-export function createPresign ({ client, bindsPayload, checkClock = () => {} }: PresignOptions): Presign {
+export function createPresign ({ client, bindsPayload, onClamp = () => {}, checkClock = () => {} }: PresignOptions): Presign {
   const bucketUrls = new Map<string, Promise<URL>>()
   // The SDK gives the same object until it has renewed the credentials.
   const keys = new WeakMap<object, SigningKey>()
@@ -53,6 +55,7 @@ export function createPresign ({ client, bindsPayload, checkClock = () => {} }: 
       // The provider has renewed them by now if it can: it does so minutes before their end.
       if (left < MIN_LIFE_SECONDS) throw new ApiError('NOT_READY', 'The credentials of this service are about to expire. Try again in a moment.', { retryAfterSeconds: 5 })
       const seconds = Math.min(expiresInSeconds, left)
+      if (seconds < expiresInSeconds) onClamp()
       let key = keys.get(credentials)
       if (!key) keys.set(credentials, key = { ...credentials, region })
       return { key, bucketUrl: url, signedAt: begin, expiresInSeconds: seconds, expiresAt: new Date(begin.getTime() + seconds * 1000) }

@@ -16,6 +16,10 @@ export interface S3Options extends S3Address {
   readonly bindsPayload?: boolean
   /** Hears once when the clock here and the store's differ by more than half a minute; positive when this one is ahead. */
   readonly onClockSkew?: (seconds: number) => void
+  /** Hears of every call, with its retries as one; `none` when no answer came. */
+  readonly onCall?: (operation: string, status: number | 'none') => void
+  /** Hears of every URL that ends early, with its credentials. */
+  readonly onClamp?: () => void
 }
 
 /** The whole of one call, retries included. */
@@ -40,12 +44,25 @@ const SET_BY_FETCH = new Set(['no-cache', 'max-age=0'])
  * An S3 store: the AWS SDK asks it, one client for the life of the process, credentials from the SDK's own
  * provider chain; URLs are signed here.
  */
-export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, onClockSkew = () => {}, ...address }: S3Options): ObjectStorage {
+export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, onClockSkew = () => {}, onCall = () => {}, onClamp = () => {}, ...address }: S3Options): ObjectStorage {
   const client = new S3Client(s3ClientConfig(address, REQUEST_TIMEOUT_MS))
   const patient = new S3Client(s3ClientConfig(address, COMPLETE_TIMEOUT_MS))
   const publicClient = publicEndpoint === undefined ? client : new S3Client(s3ClientConfig({ ...address, endpoint: publicEndpoint }, REQUEST_TIMEOUT_MS))
   const clock = createClockWatch(onClockSkew)
-  for (const asking of [client, patient]) clock.watch(asking)
+  for (const asking of [client, patient]) {
+    clock.watch(asking)
+    asking.middlewareStack.add((next, { commandName = '' }) => async args => {
+      const operation = commandName.replace(/Command$/, '')
+      try {
+        const result = await next(args)
+        onCall(operation, result.output.$metadata.httpStatusCode ?? 'none')
+        return result
+      } catch (error) {
+        onCall(operation, error instanceof S3ServiceException ? error.$metadata.httpStatusCode ?? 'none' : 'none')
+        throw error
+      }
+    }, { step: 'initialize', name: 'onCall' })
+  }
 
   const ask = async <T>(what: string, call: (abort: { abortSignal: AbortSignal }) => Promise<T>, timeoutMs = CALL_TIMEOUT_MS): Promise<T | null> => {
     try {
@@ -76,7 +93,7 @@ export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, o
   }
 
   return {
-    ...createPresign({ client: publicClient, bindsPayload, checkClock: bucket => clock.check(async () => await client.send(new HeadBucketCommand({ Bucket: bucket }))) }),
+    ...createPresign({ client: publicClient, bindsPayload, onClamp, checkClock: bucket => clock.check(async () => await client.send(new HeadBucketCommand({ Bucket: bucket }))) }),
 
     async headObject ({ bucket, key }) {
       const command = new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' })

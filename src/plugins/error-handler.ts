@@ -27,6 +27,7 @@ export const errorHandler = fastifyPlugin(async (app: FastifyInstance) => {
 /** Answers with the problem of an error. What is not for the client goes to the log, once, under the request's id. */
 export function sendProblem (error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const apiError = toApiError(error)
+  request.problemCode = apiError.code
   if (apiError.status >= 500) request.log.error({ err: apiError.cause ?? error, code: apiError.code }, apiError.title)
   if (apiError.retryAfterSeconds !== undefined) reply.header('retry-after', apiError.retryAfterSeconds)
   if (apiError.status === 401) reply.header('www-authenticate', 'Bearer')

@@ -1,13 +1,16 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 
-export interface RequestLogOptions { readonly isDraining: () => boolean }
+export interface RequestLogOptions {
+  readonly isDraining: () => boolean
+  readonly onRequest: (method: string, route: string, status: number, seconds: number) => void
+}
 
 /**
  * One line per request, with the pattern of its route: never its URL, whose query and ids are the client's.
  * Every reply names its request, and none of them may be cached or passed on as a referrer.
  */
-export const requestLog = fastifyPlugin(async (app: FastifyInstance, { isDraining }: RequestLogOptions) => {
+export const requestLog = fastifyPlugin(async (app: FastifyInstance, { isDraining, onRequest }: RequestLogOptions) => {
   // Nothing of a client's is in these lines but what is named below, so that nothing has to be searched for secrets.
   const log = app.log.child({}, { redact: [] }) as FastifyBaseLogger
   // Callbacks, since three promises for every request would only be waited for.
@@ -21,10 +24,12 @@ export const requestLog = fastifyPlugin(async (app: FastifyInstance, { isDrainin
     done()
   })
   app.addHook('onResponse', (request, reply, done) => {
+    const route = request.routeOptions.url ?? 'none'
+    onRequest(request.method, route, reply.statusCode, reply.elapsedTime / 1000)
     log.info({
       reqId: request.id,
       method: request.method,
-      route: request.routeOptions.url ?? 'none',
+      route,
       status: reply.statusCode,
       milliseconds: Math.round(reply.elapsedTime * 10) / 10,
       address: request.ip

@@ -45,7 +45,11 @@ export async function createUploads (services: Services, user: User, bodies: rea
   const inserted = new Map<NewFile, Inserted>()
   if (fresh.length > 0) {
     const outcomes = await services.files.insertPending(fresh)
-    for (const [index, item] of fresh.entries()) inserted.set(item.file, outcomes[index] as Inserted)
+    for (const [index, { file }] of fresh.entries()) {
+      const result = outcomes[index] as Inserted
+      inserted.set(file, result)
+      if (result.outcome === 'inserted') services.metrics.upload(file.policy, 'created')
+    }
   }
   // A request with the same key was faster by a moment: it has made the row, or filled the quota.
   const isRaced = idempotencyKey !== undefined && [...inserted.values()].some(({ outcome }) => outcome !== 'inserted')

@@ -31,6 +31,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
   }, async (request, reply) => {
     const [created] = await createUploads(services, request.user, [request.body], { idempotencyKey: request.headers['idempotency-key'] })
     if (created === undefined || created instanceof ApiError) throw created
+    request.auditedFiles = [created.file.id]
     if (created.isReplayed) reply.header('idempotency-replayed', 'true')
     return reply.code(201).header('location', `/uploads/${created.file.id}`).send(toUploadBody(created))
   })
@@ -49,6 +50,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
   }, async (request, reply) => {
     const created = await createUploads(services, request.user, request.body.uploads, { idempotencyKey: request.headers['idempotency-key'], space: 'batch' })
     if (created.some(item => !(item instanceof ApiError) && item.isReplayed)) reply.header('idempotency-replayed', 'true')
+    request.auditedFiles = created.flatMap(item => item instanceof ApiError ? [] : [item.file.id])
     for (const item of created) {
       // The other causes are logged where a whole request fails.
       if (item instanceof ApiError && item.status >= 500) request.log.error({ err: item.cause ?? item, code: item.code }, item.title)

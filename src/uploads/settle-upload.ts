@@ -26,15 +26,20 @@ export async function settleUpload (services: Services, file: VerifyingFile, cla
     services.files.renewLease(file.id, file.leaseToken, new Date(now.getTime() + LEASE_MS), now)
       .catch((error: unknown) => services.log.warn({ err: error, fileId: file.id }, 'a lease could not be renewed'))
   }, RENEW_MS)
+  const begin = performance.now()
   try {
     const missing = await assembleObject(services, file, claimed)
     return await finish(services, file, missing ?? await verifyObject(services, file))
   } catch (error) {
     // What fails after someone else has decided, an abort above all, is no news to the client.
-    if (await release(services, file) === 'lost') return null
+    if (await release(services, file) === 'lost') {
+      services.metrics.leaseLost()
+      return null
+    }
     throw error
   } finally {
     clearInterval(renewal)
+    services.metrics.verification((performance.now() - begin) / 1000)
   }
 }
 
@@ -46,13 +51,19 @@ async function finish (services: Services, file: VerifyingFile, verdict: Verdict
     case 'mismatch': {
       const rejected = await files.markRejected(file, verdict.reason, now)
       if (rejected) await purgeObject(services, rejected)
+      else services.metrics.leaseLost()
       return null
     }
     case 'match': {
       const scan = services.policies.get(file.policy)?.scan
-      if (!scan) return await makeReady(services, file, verdict)
+      if (!scan) {
+        const ready = await makeReady(services, file, verdict)
+        if (!ready) services.metrics.leaseLost()
+        return ready
+      }
       const scanning = await files.markScanning(file, verdict, new Date(now.getTime() + scan.deadlineSeconds * 1000), now)
       if (scanning) await purgeLeftovers(services, scanning)
+      else services.metrics.leaseLost()
       return scanning
     }
   }

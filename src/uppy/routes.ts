@@ -62,7 +62,8 @@ const mountRoutes: FastifyPluginAsyncTypebox<MountOptions> = async (app, { servi
     })
     // Uppy 5 asks for JSON and can send a PUT; Uppy 6 asks for anything and sends a form, whatever the answer is.
     const canPut = request.headers.accept?.includes('application/json') ?? false
-    const { fileId: _, key, bucket, ...instructions } = await createSingle(services, mountOf(request), { filename, type, metadata }, canPut ? 'without-forms' : 'never')
+    const { fileId, key, bucket, ...instructions } = await createSingle(services, mountOf(request), { filename, type, metadata }, canPut ? 'without-forms' : 'never')
+    request.auditedFiles = [fileId]
     // Uppy 5 shows its app the key and the bucket of the fields, and sends fields in forms alone.
     return instructions.method === 'PUT' ? { ...instructions, fields: { key, bucket } } : instructions
   })
@@ -77,7 +78,8 @@ const mountRoutes: FastifyPluginAsyncTypebox<MountOptions> = async (app, { servi
     }
   }, async request => {
     const { filename, type, metadata = {} } = request.body
-    const { key, multipartUploadId, bucket } = await createUppyMultipart(services, mountOf(request), { filename, type, metadata: Object.entries(metadata) })
+    const { id, key, multipartUploadId, bucket } = await createUppyMultipart(services, mountOf(request), { filename, type, metadata: Object.entries(metadata) })
+    request.auditedFiles = [id]
     return { key, uploadId: multipartUploadId, bucket }
   })
 
@@ -157,7 +159,11 @@ const mountRoutes: FastifyPluginAsyncTypebox<MountOptions> = async (app, { servi
       body: schemas.PresignBody,
       response: { 200: { ...schemas.PresignReply, description: 'How to send the file.' }, ...problems(CREATION_ERRORS, true) }
     }
-  }, async request => await presignRequest(services, mountOf(request), request.body))
+  }, async request => {
+    const presigned = await presignRequest(services, mountOf(request), request.body)
+    request.auditedFiles = [presigned.fileId]
+    return presigned
+  })
 
   app.get(`${path}/s3/sts`, { config, schema: { hide: true } }, async () => {
     throw new ApiError('NOT_FOUND', 'No credentials are handed out here: leave getTemporarySecurityCredentials or getCredentials away, and every request is signed for you.')

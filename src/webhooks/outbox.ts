@@ -84,6 +84,14 @@ export function createOutbox (database: Kysely<Database>, endpoints: readonly We
   }
 
   return {
+    /** When the event that waits longest to be delivered was created, in milliseconds since 1970; null when none waits. */
+    async findOldest (): Promise<number | null> {
+      return await query(async () => {
+        const row = await database.selectFrom('outbox').select(({ fn }) => fn.min('created_at').as('at')).where('delivered_at', 'is', null).where('dead_at', 'is', null).executeTakeFirst()
+        return row?.at ?? null
+      })
+    },
+
     ...createDeliveryList(database),
     record,
     /** Wakes those who deliver, in this process; others look by themselves. */

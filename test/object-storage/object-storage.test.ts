@@ -276,8 +276,12 @@ t.test('F15: a store that never answers is given up within ten seconds, and sign
 
 t.test('F37 T27: a URL never promises to outlive its credentials', async t => {
   const expiration = new Date(Date.now() + 120_000)
-  const short = createS3ObjectStorage({ region: 'us-east-1', endpoint: s3.endpoint, forcePathStyle: true, credentials: async () => ({ ...s3.credentials, expiration }) })
+  let clamped = 0
+  const short = createS3ObjectStorage({ region: 'us-east-1', endpoint: s3.endpoint, forcePathStyle: true, credentials: async () => ({ ...s3.credentials, expiration }), onClamp: () => { clamped++ } })
+  await short.presignPut({ ...at(), ...put, signedAt: new Date(), expiresInSeconds: 60 })
+  t.equal(clamped, 0)
   const { url, expiresAt } = await short.presignPut({ ...at(), ...put, signedAt: new Date(), expiresInSeconds: 900 })
+  t.equal(clamped, 1, 'and that is told')
   t.ok(expiresAt <= expiration)
   t.ok(Number(new URL(url).searchParams.get('X-Amz-Expires')) <= 120)
   await t.rejects(short.presignPut({ ...at(), ...put, signedAt: new Date(expiration.getTime() - 59_000), expiresInSeconds: 900 }), { code: 'NOT_READY', status: 503 })

@@ -1,0 +1,44 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import fastifyPlugin from 'fastify-plugin'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The files that a request has made, for the audit log; those that its address names are known anyway. */
+    auditedFiles: readonly string[] | null
+    /** What a request was refused with. */
+    problemCode: string | null
+  }
+}
+
+export interface AuditLogOptions { readonly audit: Pick<FastifyBaseLogger, 'info'> | null }
+
+/**
+ * One line for every request that needs a token, refused ones too: who, what, which files, under which policy, and
+ * what came of it. No address, no header, no URL.
+ * @see https://owasp.org/www-project-application-security-verification-standard/ for what such a log should hold
+ */
+export const auditLog = fastifyPlugin(async (app: FastifyInstance, { audit }: AuditLogOptions) => {
+  app.decorateRequest('auditedFiles', null)
+  app.decorateRequest('problemCode', null)
+  if (!audit) return
+  app.addHook('onResponse', (request, reply, done) => {
+    const { config, schema } = request.routeOptions
+    const what = (schema as { readonly operationId?: string } | undefined)?.operationId
+    if (what !== undefined && config.authentication !== 'none') {
+      const { id, policy: mounted } = request.params as { readonly id?: string, readonly policy?: string }
+      const { policy = mounted } = (request.body ?? {}) as { readonly policy?: unknown }
+      audit.info({
+        what,
+        ...(request.user && { owner: request.user.owner, tenant: request.user.tenant }),
+        files: id === undefined ? request.auditedFiles ?? [] : [id],
+        // It was validated, unless the request was refused for it.
+        ...(typeof policy === 'string' && reply.statusCode !== 400 && { policy }),
+        outcome: request.problemCode ?? 'ok',
+        status: reply.statusCode,
+        ip: request.ip,
+        requestId: request.id
+      })
+    }
+    done()
+  })
+}, { name: 'audit-log' })
