@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Type, type Static } from '@sinclair/typebox'
 import { Ajv } from 'ajv'
 import { checkAddressRange, checkCookieName, checkDatabaseUrl, checkOrigin, checkRedisUrl, checkSecret, checkSecureUrl, checkTopicArn, checkUrl, list } from './config-rules.js'
+import { PROVIDER_ABILITIES, PROVIDERS, type Provider, type StoreAbilities } from './object-storage/providers.js'
 import { StringEnum } from './string-enum.js'
 
 /** An unsafe or impossible configuration. Each problem is one line that names the variable and the rule. */
@@ -32,8 +33,11 @@ export const Environment = Type.Object({
   S3_ENDPOINT: Type.Optional(text('The URL of the S3 server; leave it out for AWS.')),
   S3_PUBLIC_ENDPOINT: Type.Optional(text('The URL that clients reach the S3 server by, when it is not S3_ENDPOINT.')),
   S3_FORCE_PATH_STYLE: flag('Put the bucket into the path instead of the host name.', false),
-  S3_CONDITIONAL_WRITES: flag('Whether the S3 server honours `If-None-Match: *` on a PUT. With `false`, uploads go to a staging key and are sealed by a copy.', true),
-  S3_CHECKSUMS: flag('Whether the S3 server keeps the checksums of AWS. With `false`, a SHA-256 is bound by the hash of the payload.', true),
+  S3_PROVIDER: StringEnum(PROVIDERS, { description: `Whose S3 server it is, and so what it can do: ${PROVIDERS.join(', ')}. \`presignd doctor\` tells which fits.`, default: 'generic' }),
+  S3_CONDITIONAL_WRITES: Type.Optional(Type.Boolean({ description: 'Whether the S3 server honours `If-None-Match: *` on a PUT, when S3_PROVIDER says it wrong. With `false`, uploads go to a staging key and are sealed by a copy.' })),
+  S3_CHECKSUMS: Type.Optional(Type.Boolean({ description: 'Whether the S3 server keeps the checksums of AWS, when S3_PROVIDER says it wrong. With `false`, a SHA-256 is bound by the hash of the payload.' })),
+  S3_POST_POLICIES: Type.Optional(Type.Boolean({ description: 'Whether the S3 server takes forms and enforces their policies, when S3_PROVIDER says it wrong. With `false`, no policy may have the method POST.' })),
+  S3_UNEQUAL_PARTS: Type.Optional(Type.Boolean({ description: 'Whether the S3 server takes parts of different sizes, when S3_PROVIDER says it wrong. With `false`, clients that cut by themselves must cut alike.' })),
   JWT_SECRET: Type.Optional(text('The shared secret of HS256, HS384 and HS512 tokens, at least 32 bytes.')),
   JWT_JWKS_URL: Type.Optional(text('Where the public keys of RS256, PS256, ES256 and EdDSA tokens are; needs JWT_ISSUER.')),
   JWT_ISSUER: Type.Optional(text('The `iss` that tokens must carry; alone, the keys are found by OIDC discovery.')),
@@ -76,9 +80,8 @@ export interface Config {
     readonly endpoint?: string
     readonly publicEndpoint?: string
     readonly forcePathStyle: boolean
-    readonly conditionalWrites: boolean
-    readonly checksums: boolean
-  }
+    readonly provider: Provider
+  } & StoreAbilities
   readonly jwt: JwtConfig
   readonly corsOrigins: readonly string[]
   readonly trustProxy: readonly string[]
@@ -148,8 +151,8 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
       ...(environment.S3_ENDPOINT && { endpoint: checkUrl('S3_ENDPOINT', environment.S3_ENDPOINT, problems) }),
       ...(environment.S3_PUBLIC_ENDPOINT && { publicEndpoint: checkUrl('S3_PUBLIC_ENDPOINT', environment.S3_PUBLIC_ENDPOINT, problems) }),
       forcePathStyle: environment.S3_FORCE_PATH_STYLE,
-      conditionalWrites: environment.S3_CONDITIONAL_WRITES,
-      checksums: environment.S3_CHECKSUMS
+      provider: environment.S3_PROVIDER,
+      ...storeAbilities(environment)
     },
     jwt: jwtConfig(environment, problems),
     corsOrigins: list(environment.CORS_ORIGINS).map(origin => checkOrigin(origin, problems)),
@@ -206,6 +209,17 @@ function readVariable (env: Readonly<Record<string, string | undefined>>, name: 
     }
   }
   return undefined
+}
+
+/** What the provider is known for, but for what is said of this server itself. */
+function storeAbilities (environment: Environment): StoreAbilities {
+  const known = PROVIDER_ABILITIES[environment.S3_PROVIDER]
+  return {
+    conditionalWrites: environment.S3_CONDITIONAL_WRITES ?? known.conditionalWrites,
+    checksums: environment.S3_CHECKSUMS ?? known.checksums,
+    postPolicies: environment.S3_POST_POLICIES ?? known.postPolicies,
+    unequalParts: environment.S3_UNEQUAL_PARTS ?? known.unequalParts
+  }
 }
 
 function jwtConfig (environment: Environment, problems: string[]): JwtConfig {

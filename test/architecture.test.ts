@@ -37,7 +37,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'version.ts': [],
   metrics: [],
   'new-id.ts': [],
-  'config.ts': ['config-rules', 'string-enum'],
+  'config.ts': ['config-rules', 'object-storage', 'string-enum'],
   'config-rules.ts': [],
   // What browsers get: nothing of the service belongs in it.
   client: [],

@@ -2,6 +2,7 @@ import { writeFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { ConfigError, Environment, loadConfig } from '../src/config.js'
+import { PROVIDER_ABILITIES, type StoreAbilities } from '../src/object-storage/providers.js'
 
 const good = { S3_BUCKET: 'files', JWT_SECRET: 'x'.repeat(32), JWT_AUDIENCE: 'app' }
 
@@ -47,6 +48,7 @@ const bad: ReadonlyArray<[name: string, env: Record<string, string | undefined>,
   ['an endpoint with credentials', { S3_ENDPOINT: 'https://a:b@s3.example' }, /^S3_ENDPOINT must not hold credentials/],
   ['an endpoint that is no URL', { S3_ENDPOINT: 's3.example' }, /^S3_ENDPOINT must be an http or https URL/],
   ['a cookie whose name is none', { UPPY_COOKIE: 'my session' }, /^UPPY_COOKIE must be the name of a cookie/],
+  ['an unknown provider', { S3_PROVIDER: 'dropbox' }, /^S3_PROVIDER must be one of aws, r2, minio, ceph, b2, gcs, wasabi, spaces, generic$/],
   ['an unknown log level', { LOG_LEVEL: 'loud' }, /^LOG_LEVEL must be one of fatal, error/],
   ['T41: a short secret of events', { EVENTS_TOKEN: 'x'.repeat(31) }, /^EVENTS_TOKEN must be at least 32 bytes long \(it has 31\)/],
   ['a topic that is none', { EVENTS_SNS_TOPIC_ARNS: 'uploads' }, /^EVENTS_SNS_TOPIC_ARNS: "uploads" is not the ARN of a topic/],
@@ -67,6 +69,17 @@ for (const [name, env, problem] of bad) {
       t.notMatch(problems.join(), good.JWT_SECRET, 'without the secret itself')
     }
   })
+}
+
+const providers: ReadonlyArray<[name: string, env: Record<string, string>, expected: StoreAbilities]> = [
+  ['none is named: what AWS does', {}, PROVIDER_ABILITIES.aws],
+  ['R2: no forms, equal parts', { S3_PROVIDER: 'r2' }, { conditionalWrites: true, checksums: false, postPolicies: false, unequalParts: false }],
+  ['Ceph: no checksums', { S3_PROVIDER: 'ceph' }, { conditionalWrites: true, checksums: false, postPolicies: true, unequalParts: true }],
+  ['a copy where conditions are not known to be honoured', { S3_PROVIDER: 'wasabi' }, { conditionalWrites: false, checksums: false, postPolicies: true, unequalParts: true }],
+  ['what is said of the server itself wins', { S3_PROVIDER: 'r2', S3_CONDITIONAL_WRITES: 'false', S3_CHECKSUMS: 'true', S3_POST_POLICIES: 'true', S3_UNEQUAL_PARTS: 'true' }, { conditionalWrites: false, checksums: true, postPolicies: true, unequalParts: true }]
+]
+for (const [name, env, expected] of providers) {
+  t.test(`S3_PROVIDER: ${name}`, async t => { t.match(loadConfig({ ...good, ...env }).s3, expected) })
 }
 
 t.test('tells all problems at once', async t => {

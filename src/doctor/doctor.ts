@@ -10,6 +10,7 @@ import { fail, ok, warn, type Finding, type FindingId, type Probe } from './find
 import { formProbes } from './forms.js'
 import { applyLifecycle, lifecycleProbes } from './lifecycle.js'
 import { multipartProbes } from './multipart.js'
+import { providerProbes } from './provider.js'
 import { publicAccessProbes } from './public-access.js'
 import { probePublicEndpoint } from './public-endpoint.js'
 import { runProbe } from './run-probe.js'
@@ -70,7 +71,8 @@ function probesFor (site: Site): ReadonlyArray<Probe<Site>> {
   return [
     ...uploadProbes, ...unsignedHeaderProbes, ...checksumProbes, ...downloadProbes, ...formProbes, ...copyProbes,
     ...(site.uses('multipart') ? multipartProbes : []),
-    ...corsProbes, ...lifecycleProbes, ...publicAccessProbes
+    ...corsProbes, ...lifecycleProbes, ...publicAccessProbes,
+    ...providerProbes
   ]
 }
 

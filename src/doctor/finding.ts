@@ -4,7 +4,7 @@ export const FINDING_IDS = [
   'endpoint', 'clock', 'credentials', 'region', 'bucket', 'credentials-life', 'missing-key', 'public-endpoint', 'put',
   'create-only-put', 'signature', 'expiry', 'future-date', 'signed-type', 'signed-length', 'unsigned-acl', 'unsigned-copy-source', 'checksums',
   'download', 'post', 'post-length', 'post-fields', 'copy', 'copy-condition', 'create-only-copy', 'multipart', 'part-length', 'unequal-parts', 'create-only-complete',
-  'cors', 'cors-methods', 'cors-headers', 'cors-etag', 'lifecycle-parts', 'lifecycle-staging', 'lifecycle-files', 'public-access', 'public-access-block',
+  'cors', 'cors-methods', 'cors-headers', 'cors-etag', 'lifecycle-parts', 'lifecycle-staging', 'lifecycle-files', 'public-access', 'public-access-block', 'provider',
   'delete'
 ] as const
 export type FindingId = typeof FINDING_IDS[number]

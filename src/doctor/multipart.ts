@@ -58,9 +58,11 @@ const unequalParts: Probe<Site> = {
       isTaken = false
     }
     site.measured.unequalParts = isTaken
-    return [isTaken
-      ? ok('unequal-parts', 'parts may be of different sizes')
-      : warn('unequal-parts', 'all parts but the last must be of one size', 'none is needed for parts that presignd plans; clients that cut by themselves must cut alike')]
+    if (isTaken) return [ok('unequal-parts', 'parts may be of different sizes')]
+    const message = 'all parts but the last must be of one size'
+    return [site.config.s3.unequalParts
+      ? warn('unequal-parts', message, 'set S3_UNEQUAL_PARTS=false: clients that cut by themselves are then told before they complete')
+      : ok('unequal-parts', `${message}, and clients that cut by themselves are told`)]
   }
 }
 

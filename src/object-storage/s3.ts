@@ -131,7 +131,7 @@ export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, o
         Bucket: bucket,
         Key: key,
         ContentType: contentType,
-        ...(checksum && checksum.algorithm !== 'SHA256' && { ChecksumAlgorithm: checksum.algorithm, ChecksumType: 'FULL_OBJECT' })
+        ...(checksum && checksum.algorithm !== 'SHA256' && !bindsPayload && { ChecksumAlgorithm: checksum.algorithm, ChecksumType: 'FULL_OBJECT' })
       })
       const created = await ask('CreateMultipartUpload', async abort => await client.send(command, abort))
       if (!created?.UploadId) throw new ApiError('OBJECT_STORAGE_ERROR', 'The object storage did not begin the upload. Try again in a moment.', { retryAfterSeconds: 5 })
@@ -146,7 +146,7 @@ export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, o
         Key: key,
         UploadId: multipartUploadId,
         IfNoneMatch: '*',
-        ...(checksum && checksum.algorithm !== 'SHA256' && { [`Checksum${checksum.algorithm}`]: checksum.value, ChecksumType: 'FULL_OBJECT' as const }),
+        ...(checksum && checksum.algorithm !== 'SHA256' && !bindsPayload && { [`Checksum${checksum.algorithm}`]: checksum.value, ChecksumType: 'FULL_OBJECT' as const }),
         MultipartUpload: {
           Parts: parts.map(({ partNumber, etag, checksums }) => ({
             PartNumber: partNumber,

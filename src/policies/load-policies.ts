@@ -21,6 +21,8 @@ export interface PolicyDefaults {
   readonly downloadUrlTtlSeconds: number
   /** The value of a variable that the file names; none when left out. */
   readonly variable?: (name: string) => string | undefined
+  /** Where files go, and what it can do; everything when left out. */
+  readonly s3?: { readonly provider: string, readonly postPolicies: boolean, readonly checksums: boolean }
 }
 
 const Name = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,63}$' })
@@ -88,7 +90,7 @@ export function parsePolicies (text: string, path: string, defaults: PolicyDefau
   const loaded = new Map<string, Policy>()
   for (const [name, entry] of Object.entries(policies)) {
     const policy = toPolicy(name, entry, defaults)
-    for (const [field, problem] of findProblems(policy, buckets)) problems.push(`${path}: policy ${name}, ${field}: ${problem}`)
+    for (const [field, problem] of findProblems(policy, buckets, defaults.s3)) problems.push(`${path}: policy ${name}, ${field}: ${problem}`)
     loaded.set(name, Object.freeze(policy))
   }
   const webhooks = Object.entries(rest.webhooks ?? {}).map(([name, entry]) => {
@@ -138,7 +140,7 @@ function toPolicy (name: string, entry: PolicyEntry, defaults: PolicyDefaults): 
   }
 }
 
-function * findProblems (policy: Policy, buckets: ReadonlyMap<string, BucketEntry>): Generator<[field: string, problem: string]> {
+function * findProblems (policy: Policy, buckets: ReadonlyMap<string, BucketEntry>, s3: PolicyDefaults['s3']): Generator<[field: string, problem: string]> {
   const keyProblem = findKeyTemplateProblem(policy.keyTemplate)
   if (keyProblem) yield ['key', keyProblem]
   if (policy.minSizeBytes > policy.maxSizeBytes) yield ['minSize', 'it is above maxSize']
@@ -146,5 +148,9 @@ function * findProblems (policy: Policy, buckets: ReadonlyMap<string, BucketEntr
   if (policy.maxSizeBytes > most) yield ['maxSize', `S3 takes at most ${most / 1024 ** 3}GiB by ${policy.methods.join(', ')}`]
   if (policy.methods.includes('multipart') && policy.checksumRequired) yield ['verify.checksum', 'S3 has no SHA-256 of a file that goes up in parts: leave multipart out of methods']
   if (policy.partSizeBytes < MIN_PART_BYTES || policy.partSizeBytes > MAX_SINGLE_BYTES) yield ['multipart.partSize', 'S3 takes parts of 5MiB to 5GiB']
+  if (s3 && policy.methods.includes('POST')) {
+    if (!s3.postPolicies) yield ['methods', `the store takes no forms (S3_PROVIDER=${s3.provider}): leave POST out, or set S3_POST_POLICIES=true if presignd doctor says that it does`]
+    else if (policy.checksumRequired && !s3.checksums) yield ['verify.checksum', `the store compares no checksum of a form (S3_PROVIDER=${s3.provider}): leave POST out of methods, or set S3_CHECKSUMS=true if presignd doctor says that it does`]
+  }
   if (policy.bucket !== null && !buckets.has(policy.bucket)) yield ['bucket', `there is no bucket "${policy.bucket}" under buckets`]
 }

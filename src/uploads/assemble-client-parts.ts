@@ -13,7 +13,7 @@ import type { Verdict } from './verify-object.js'
  * @returns null once the object is there, as far as S3 says; otherwise what is wrong
  */
 export async function assembleClientParts (services: Services, file: ClientPartedFile<VerifyingFile>, claimed: readonly ClaimedPart[] | undefined): Promise<Verdict | null> {
-  const { objectStorage, policies } = services
+  const { objectStorage, policies, config } = services
   if (file.multipartUploadId === null) return { outcome: 'missing' }
   const stored = await objectStorage.listParts(file, file.multipartUploadId)
   // Completed already, by a call that lost its reply, or aborted by a rule of the bucket: the object tells.
@@ -29,6 +29,8 @@ export async function assembleClientParts (services: Services, file: ClientParte
   if (file.sizeBytes !== null && sizeBytes !== file.sizeBytes) return { outcome: 'missing', detail: `${sizeBytes} of ${file.sizeBytes} bytes have arrived. Send the rest, then call complete again.` }
   const small = chosen.slice(0, -1).find(part => part.sizeBytes < MIN_PART_BYTES)
   if (small) return { outcome: 'missing', detail: `Part ${small.partNumber} has ${small.sizeBytes} bytes; S3 takes no less than ${MIN_PART_BYTES} in every part but the last. Send it again.` }
+  const uneven = config.s3.unequalParts ? undefined : chosen.find((part, index) => index < chosen.length - 1 ? part.sizeBytes !== chosen[0]?.sizeBytes : part.sizeBytes > (chosen[0]?.sizeBytes ?? 0))
+  if (uneven) return { outcome: 'missing', detail: `Part ${uneven.partNumber} has ${uneven.sizeBytes} bytes; the store takes parts of one size, but for a smaller last one. Send it again.` }
   const leastBytes = policies.get(file.policy)?.minSizeBytes ?? 0
   if (sizeBytes < leastBytes) return { outcome: 'mismatch', reason: `The file has ${sizeBytes} bytes; at least ${leastBytes} are asked for.` }
   await objectStorage.completeMultipartUpload(file, file.multipartUploadId, chosen, file.checksum)

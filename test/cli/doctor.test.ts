@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { FINDING_IDS, type Finding } from '../../src/doctor/finding.js'
+import { PROVIDER_ABILITIES, PROVIDERS } from '../../src/object-storage/providers.js'
 import { leftIn, makePatient, type Patient } from '../doctor/fixtures/look.js'
 import { interrupt, runNode, type Running } from '../helpers/process.js'
 import { SECRET } from '../helpers/service.js'
@@ -81,8 +82,24 @@ t.test('Ctrl-C removes what was written', async t => {
   t.strictSame(await leftIn(s3, patient.bucket), [])
 })
 
-t.test('docs/doctor.md explains each finding', async t => {
+t.test('docs/doctor.md has the table of profiles', async t => {
   const page = readFileSync('docs/doctor.md', 'utf8')
+  for (const name of PROVIDERS) {
+    const { conditionalWrites, checksums, postPolicies, unequalParts } = PROVIDER_ABILITIES[name]
+    const cells = [conditionalWrites, checksums, postPolicies, unequalParts].map(can => can ? 'yes' : 'no')
+    t.ok(page.includes(`| \`${name}\` | ${cells.join(' | ')} |\n`), name)
+  }
+})
+
+t.test('T41: presignd does not start when a policy asks for what the store cannot do, and says which', async t => {
+  const { env } = await makePatient(t, s3)
+  const running = runNode(t, ['src/cli.ts', 'serve'], { ...env, S3_PROVIDER: 'r2', PORT: '0' })
+  t.equal(await running.ended, 1)
+  t.match(running.stderr(), /^presignd: \S+: policy pictures, methods: the store takes no forms \(S3_PROVIDER=r2\): leave POST out, or set S3_POST_POLICIES=true .*\n$/)
+})
+
+t.test('docs/doctor.md explains each finding', async t => {
+  const page = readFileSync('docs/doctor.md', 'utf8').split('## Profiles')[0] ?? ''
   const explained = [...page.matchAll(/^\| `([a-z-]+)`/gm)].map(([, id]) => id)
   t.strictSame(explained, [...FINDING_IDS])
 })

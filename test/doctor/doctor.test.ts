@@ -42,6 +42,19 @@ t.test('with the checksums of AWS switched off where they are not kept, a SHA-25
   t.match(findings.find(({ id }) => id === 'checksums'), { level: 'ok' })
 })
 
+t.test('the profile of this store is found, and what is measured decides', async t => {
+  const provider = async (env: Record<string, string>) => (await look(t, s3, { env })).find(({ id }) => id === 'provider')
+  const keeps = !gaps.includes('checksums')
+  if (keeps) t.match(await provider({}), { level: 'ok', message: /^the store can do what S3_PROVIDER=generic stands for$/ })
+  else t.match(await provider({}), { level: 'warn', message: /^S3_PROVIDER=generic stands for more/, fix: /^set S3_PROVIDER=ceph, or S3_CHECKSUMS=false$/ })
+  t.match(await provider({ S3_PROVIDER: 'ceph' }), { level: 'ok', message: keeps ? /S3_PROVIDER=ceph stands for; aws or minio or generic would use all that it can$/ : /S3_PROVIDER=ceph stands for$/ })
+})
+
+t.test('a store that fits no profile is described by overrides', async t => {
+  const findings = await look(t, s3, { rule: ({ operation }) => operation === 'POST bucket' || operation === 'CompleteMultipartUpload' ? { kind: 'answer', status: 400, body: '<Error><Code>InvalidPart</Code></Error>' } : undefined, env: { S3_CHECKSUMS: 'false' } })
+  t.match(findings.find(({ id }) => id === 'provider')?.fix, gaps.includes('checksums') ? /^set S3_PROVIDER=r2, or S3_POST_POLICIES=false S3_UNEQUAL_PARTS=false$/ : /^set S3_POST_POLICIES=false S3_UNEQUAL_PARTS=false$/)
+})
+
 t.test('writes below its own prefixes alone, changes no setting, and removes everything', async t => {
   const patient = await makePatient(t, s3)
   await s3.client.send(new PutObjectCommand({ Bucket: patient.bucket, Key: 'pictures/ada/mine', Body: 'mine' }))

@@ -207,6 +207,22 @@ t.test('policy files', async t => {
     })
   }
 
+  const store = { provider: 'r2', postPolicies: true, checksums: true }
+  const lacking: ReadonlyArray<[name: string, text: string, s3: typeof store, problem: RegExp | null]> = [
+    ['forms at a store that takes none', yaml('methods: [PUT, POST]'), { ...store, postPolicies: false }, /^p.yaml: policy p, methods: the store takes no forms \(S3_PROVIDER=r2\): leave POST out, or set S3_POST_POLICIES=true/],
+    ['no forms at a store that takes none', yaml('methods: [PUT, multipart]'), { ...store, postPolicies: false }, null],
+    ['a checksum of forms at a store that compares none', yaml('methods: [POST]\nverify: { checksum: required }'), { ...store, checksums: false }, /^p.yaml: policy p, verify.checksum: the store compares no checksum of a form \(S3_PROVIDER=r2\)/],
+    ['a checksum of a PUT at a store that compares none, which the payload binds', yaml('methods: [PUT]\nverify: { checksum: required }'), { ...store, checksums: false }, null],
+    ['a checksum of forms at a store that compares it', yaml('methods: [POST]\nverify: { checksum: required }'), store, null]
+  ]
+  for (const [name, text, s3, problem] of lacking) {
+    t.test(`${problem ? 'refuses' : 'takes'} ${name}`, async t => {
+      const load = () => parsePolicies(text, 'p.yaml', { ...defaults, s3 })
+      if (problem) t.throws(load, problem)
+      else t.ok(load().policies.has('p'))
+    })
+  }
+
   t.test('a missing file says how to begin', async t => {
     t.throws(() => loadPolicies('/no/such/file.yaml', defaults), /POLICIES_FILE: ENOENT.*policies.example.yaml/)
   })

@@ -102,6 +102,18 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.equal((await uppy.complete(begun, [await uppy.put(begun, 1, slices[0]!), last])).json().file.status, 'ready')
   })
 
+  t.test('where the store takes parts of one size alone, others are told, and can be sent again', async t => {
+    const equal = await startService(t, s3, { engine, policies: POLICIES, env: { S3_UNEQUAL_PARTS: 'false' } })
+    const client = uppyClient(equal, { path: '/uppy/binaries', token: ada })
+    const begun: Begun = (await client.begin({ filename: 'a.bin', type: 'application/octet-stream', metadata: { name: 'a.bin', type: 'application/octet-stream' } })).json()
+    const first = await client.put(begun, 1, slices[0]!)
+    const last = await client.put(begun, 3, slices[2]!)
+    const larger = await client.put(begun, 2, Buffer.alloc(PART + 1))
+    t.match((await client.complete(begun, [first, larger, last])).json(), { code: 'OBJECT_MISSING', message: /Part 2 has 5242881 bytes; the store takes parts of one size/ })
+    t.match((await client.complete(begun, [first, larger])).json(), { code: 'OBJECT_MISSING', message: /Part 2 has 5242881 bytes/ }, 'nor is the last one larger')
+    t.equal((await client.complete(begun, [first, await client.put(begun, 2, slices[1]!), last])).json().file.status, 'ready')
+  })
+
   t.test('F8: complete and abort may be repeated, and the row answers', async t => {
     const begun = await begin()
     const parts = [await uppy.put(begun, 1, slices[2]!)]
