@@ -7,6 +7,7 @@ const usage = `Usage: presignd <command>
   migrate    apply the migrations of the database and end
   sweep      do once what the running service does now and then: complete, give up, delete
   doctor     look at bucket, store, database and keys of tokens, and tell what to set right; --apply writes CORS and lifecycle rules, --json
+  iam        print what the credentials have to be allowed, and what buckets should refuse
   reconcile  compare rows and buckets, and print what does not fit; --apply sets right what can be
   webhooks   deliver what is due and end, replay ID, or enable NAME
   token      print a token for the configured secret: --sub NAME [--scope "a b"] [--expires-in SECONDS]
@@ -26,6 +27,7 @@ try {
     case 'migrate': await (await import('./cli/migrate.js')).migrateDatabase(process.env); break
     case 'sweep': await (await import('./cli/sweep.js')).sweep(process.env); break
     case 'doctor': process.exitCode = await (await import('./cli/doctor.js')).diagnose(process.env, args, endOnSignal()); break
+    case 'iam': (await import('./cli/iam.js')).printIamPolicies(process.env); break
     case 'reconcile': process.exitCode = await (await import('./cli/reconcile.js')).runReconcile(process.env, args); break
     case 'webhooks': await (await import('./cli/webhooks.js')).manageWebhooks(process.env, args); break
     case 'token': process.stdout.write(`${await (await import('./cli/token.js')).createToken(process.env, args)}\n`); break

@@ -1,0 +1,84 @@
+/** A document as AWS IAM and stores that follow it take it. */
+export interface IamPolicy {
+  readonly Version: '2012-10-17'
+  readonly Statement: readonly IamStatement[]
+}
+
+interface IamStatement {
+  readonly Sid: string
+  readonly Effect: 'Allow' | 'Deny'
+  readonly Principal?: '*'
+  readonly Action: string | readonly string[]
+  readonly Resource: readonly string[]
+  readonly Condition?: Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>
+}
+
+export interface BucketUse {
+  readonly bucket: string
+  /** What keys begin with; the empty string is all of the bucket. */
+  readonly prefixes: readonly string[]
+  /** The longest that a URL may live. */
+  readonly maxUrlSeconds: number
+}
+
+/**
+ * What the credentials of the service have to be allowed, and no more. ListBucket makes S3 answer 404 and not 403 for
+ * a key that is missing, which is how an upload that has not arrived is told from a fault.
+ * @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+ */
+export function servicePolicy (uses: readonly BucketUse[]): IamPolicy {
+  return {
+    Version: '2012-10-17',
+    Statement: [
+      {
+        Sid: 'Objects',
+        Effect: 'Allow',
+        Action: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject', 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts'],
+        Resource: uses.flatMap(({ bucket, prefixes }) => prefixes.map(prefix => `arn:aws:s3:::${bucket}/${prefix}*`))
+      },
+      {
+        Sid: 'Buckets',
+        Effect: 'Allow',
+        Action: ['s3:ListBucket', 's3:ListBucketMultipartUploads'],
+        Resource: uses.map(({ bucket }) => `arn:aws:s3:::${bucket}`)
+      }
+    ]
+  }
+}
+
+/** What `presignd doctor` needs besides, to read the settings of buckets and, with `--apply`, to write them. */
+export function doctorPolicy (uses: readonly BucketUse[]): IamPolicy {
+  return {
+    Version: '2012-10-17',
+    Statement: [{
+      Sid: 'Settings',
+      Effect: 'Allow',
+      Action: ['s3:GetBucketCORS', 's3:PutBucketCORS', 's3:GetLifecycleConfiguration', 's3:PutLifecycleConfiguration', 's3:GetBucketPublicAccessBlock'],
+      Resource: uses.map(({ bucket }) => `arn:aws:s3:::${bucket}`)
+    }]
+  }
+}
+
+/** Requests signed in their URL, or by a form: those that leave the service. */
+const PRESIGNED = ['REST-QUERY-STRING', 'POST']
+
+/**
+ * What the bucket itself should refuse, whoever asks: plain HTTP, URLs that are older than any that is handed out, and
+ * headers that a URL does not bind but a store may obey.
+ * @see https://docs.aws.amazon.com/AmazonS3/latest/API/bucket-policy-s3-sigv4-conditions.html
+ */
+export function bucketPolicy ({ bucket, maxUrlSeconds }: BucketUse): IamPolicy {
+  const objects = [`arn:aws:s3:::${bucket}/*`]
+  const deny = (sid: string, action: IamStatement['Action'], condition: NonNullable<IamStatement['Condition']>, resource: readonly string[] = objects): IamStatement =>
+    ({ Sid: sid, Effect: 'Deny', Principal: '*', Action: action, Resource: resource, Condition: condition })
+  return {
+    Version: '2012-10-17',
+    Statement: [
+      deny('OnlyTls', 's3:*', { Bool: { 'aws:SecureTransport': 'false' } }, [`arn:aws:s3:::${bucket}`, ...objects]),
+      // Milliseconds; a header that is signed anew for each request is never this old.
+      deny('NoOldUrls', 's3:*', { NumericGreaterThan: { 's3:signatureAge': String(maxUrlSeconds * 1000) } }),
+      deny('NoAclByUrl', ['s3:PutObject', 's3:PutObjectAcl'], { StringEquals: { 's3:authType': PRESIGNED }, Null: { 's3:x-amz-acl': 'false' } }),
+      deny('NoCopyByUrl', 's3:PutObject', { StringEquals: { 's3:authType': PRESIGNED }, Null: { 's3:x-amz-copy-source': 'false' } })
+    ]
+  }
+}
