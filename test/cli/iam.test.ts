@@ -50,7 +50,8 @@ t.test('presignd iam', async t => {
   t.test('allows what the service and the doctor ask stores for, and nothing else', async t => {
     const SETTINGS = 'bucket-settings.ts'
     t.strictSame([...objects.Action, ...whole.Action].sort(), neededBy(t, name => name !== SETTINGS))
-    t.strictSame(doctor.Statement[0].Action.sort(), neededBy(t, name => name === SETTINGS))
+    const own = new Set([...objects.Action, ...whole.Action])
+    t.strictSame(doctor.Statement[0].Action.sort(), neededBy(t, name => name === SETTINGS).filter(action => !own.has(action)), 'besides')
     t.ok([...service.Statement, ...doctor.Statement].every((statement: { Effect: string }) => statement.Effect === 'Allow'))
   })
 
