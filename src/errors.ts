@@ -38,6 +38,41 @@ export const errors = {
 
 export type ErrorCode = keyof typeof errors
 
+/** What the one who gets an error does about it, for the catalogue in docs/errors.md. */
+export const remedies: Readonly<Record<ErrorCode, string>> = {
+  INVALID_REQUEST: 'Set right the fields that `errors` lists, and send the request again.',
+  UNAUTHENTICATED: 'Get a fresh token and send it as `Authorization: Bearer …`; if a fresh one is refused too, compare its issuer, audience and claims with the configuration.',
+  SCOPE_MISSING: 'Use a token with the scope that `detail` names.',
+  QUOTA_EXCEEDED: 'Delete files or end uploads that are not complete; `GET /usage` tells what is held.',
+  ORIGIN_NOT_ALLOWED: 'Send a token instead of the cookie, or have the operator add the origin of the page to CORS_ORIGINS.',
+  POLICY_FORBIDDEN: 'Do what the policy allows; `GET /policies` lists those that the token may use.',
+  NOT_FOUND: 'Compare method and path with `/openapi.yaml`.',
+  POLICY_NOT_FOUND: 'Use one of the policies that `GET /policies` lists.',
+  FILE_NOT_FOUND: 'Check the id and whose token it is: the files of others are not found either.',
+  UPLOAD_NOT_FOUND: 'Check the id and whose token it is: the uploads of others are not found either.',
+  DELIVERY_NOT_FOUND: 'List the deliveries again: old ones are forgotten.',
+  REQUEST_TIMEOUT: 'Send the request again, over a better line if it happens often.',
+  FILE_NOT_READY: 'Look at the status of the file: wait while it is on its way, and upload it anew when it is rejected.',
+  OBJECT_MISSING: 'Send the bytes with the instructions of `GET /uploads/{id}`, then complete again.',
+  UPLOAD_ALREADY_COMPLETED: 'Send nothing more: `GET /files/{id}` tells what became of it.',
+  VERDICT_CONFLICT: 'Keep the first verdict; delete the file if it must go.',
+  WEBHOOK_DISABLED: 'Have the operator enable the webhook or put it back into the policies file, then replay.',
+  UPLOAD_EXPIRED: 'Create a new upload.',
+  FILE_TOO_LARGE: 'Send a smaller file, or use a policy that takes more.',
+  BODY_TOO_LARGE: 'Send less in one request; the bytes of files go to the store and not here.',
+  UNSUPPORTED_MEDIA_TYPE: 'Send JSON with the header `content-type: application/json`.',
+  CONTENT_TYPE_NOT_ALLOWED: 'Send a file of a type that the policy lists, in lower case and without parameters.',
+  OBJECT_MISMATCH: 'Create a new upload that declares what the file really is; the bytes of this one are deleted.',
+  IDEMPOTENCY_KEY_REUSED: 'Use a new key for a new request, and the old one for repeats of the very same request alone.',
+  RATE_LIMITED: 'Wait for as long as `Retry-After` says.',
+  HEADERS_TOO_LARGE: 'Send fewer or shorter headers: large cookies and tokens are the usual reason.',
+  INTERNAL_ERROR: 'Try again; if it stays, give the operator the `requestId`.',
+  OBJECT_STORAGE_ERROR: 'Try again after `Retry-After`; nothing is lost. Operators run `presignd doctor`.',
+  NOT_READY: 'Try again after `Retry-After`. Operators look at `/readyz`.',
+  AUTH_UNAVAILABLE: 'Try again after `Retry-After` with the same token; operators check that the issuer can be reached.',
+  CLOCK_SKEW: 'Tell the operator, who sets the clock of the server by NTP.'
+}
+
 export interface ApiErrorOptions {
   /** For logs only: never sent. */
   readonly cause?: unknown

@@ -1,8 +1,11 @@
-// What `npm run openapi` runs: writes the two files that are made from the routes.
-import { writeFile } from 'node:fs/promises'
+// What `npm run openapi` runs: writes what is made from the routes, the codes of errors and the variables.
+import { readFile, writeFile } from 'node:fs/promises'
+import { renderConfigurationPage, renderErrorsPage } from './pages.js'
 
 process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
 const { generateClientTypes, generateOpenapi } = await import('./openapi.js')
 
 await writeFile('openapi.yaml', await generateOpenapi())
 await writeFile('src/client/api-types.ts', await generateClientTypes('openapi.yaml'))
+await writeFile('docs/errors.md', renderErrorsPage(await readFile('openapi.yaml', 'utf8')))
+await writeFile('docs/configuration.md', renderConfigurationPage())

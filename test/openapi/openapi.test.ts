@@ -8,6 +8,7 @@ import type { paths } from '../../src/client/api-types.js'
 import { errors } from '../../src/errors.js'
 import { VERSION } from '../../src/version.js'
 import { generateClientTypes, generateOpenapi } from '../helpers/openapi.js'
+import { renderConfigurationPage, renderErrorsPage } from '../helpers/pages.js'
 import { png } from '../helpers/samples.js'
 import { startService } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
@@ -37,6 +38,11 @@ t.test('the committed openapi.yaml is what the routes say; "npm run openapi" wri
 
 t.test('the committed client types are what openapi-typescript makes of it, in the style of the rest', async t => {
   t.equal(await generateClientTypes('openapi.yaml'), readFileSync('src/client/api-types.ts', 'utf8'))
+})
+
+t.test('the committed catalogue of errors and list of variables are what the source says; "npm run openapi" writes them', async t => {
+  t.equal(renderErrorsPage(committed), readFileSync('docs/errors.md', 'utf8'))
+  t.equal(renderConfigurationPage(), readFileSync('docs/configuration.md', 'utf8'))
 })
 
 t.test('the version is the one in package.json', async t => {

@@ -1,0 +1,27 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { posix } from 'node:path'
+import t from 'tap'
+import { parsePolicies } from '../src/policies/load-policies.js'
+
+const read = (path: string) => readFileSync(path, 'utf8')
+const pages = ['README.md', ...readdirSync('docs').filter(name => name.endsWith('.md')).map(name => `docs/${name}`)]
+
+t.test('every relative link leads to a file that is there', async t => {
+  for (const page of pages) {
+    for (const [, target = ''] of read(page).matchAll(/\]\(([^)\s#]+)[^)]*\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue
+      t.ok(existsSync(posix.join(posix.dirname(page), target)), `${page}: ${target}`)
+    }
+  }
+})
+
+t.test('every example of docs/policies.md is a policies file that the service takes', async t => {
+  const sections = read('docs/policies.md').split(/^## /m).slice(1)
+  t.ok(sections.length > 0)
+  for (const section of sections) {
+    const [title = ''] = section.split('\n')
+    const [, example] = /```yaml\n([\s\S]*?)```/.exec(section) ?? []
+    t.ok(example, `${title} has an example`)
+    t.doesNotThrow(() => parsePolicies(example ?? '', 'docs/policies.md', { uploadUrlTtlSeconds: 900, downloadUrlTtlSeconds: 900 }), title)
+  }
+})
