@@ -25,3 +25,18 @@ t.test('every example of docs/policies.md is a policies file that the service ta
     t.doesNotThrow(() => parsePolicies(example ?? '', 'docs/policies.md', { uploadUrlTtlSeconds: 900, downloadUrlTtlSeconds: 900 }), title)
   }
 })
+
+t.test('docs/security.md has a row for each threat that tests are named after, with a test file that is', async t => {
+  const files = (readdirSync('test', { recursive: true }) as string[]).filter(name => name.endsWith('.ts')).map(name => `test/${name}`)
+  const threats = new Map(files.map(file => [file, threatsOf(read(file))]))
+  const rows = [...read('docs/security.md').matchAll(/^\| (T\d+) \|.*\]\(\.\.\/([^)]+)\) \|$/gm)].map(([, id = '', file = '']) => ({ id, file }))
+  for (const { id, file } of rows) t.ok(threats.get(file)?.has(id), `${file} has a test named after ${id}`)
+  const tested = new Set([...threats.values()].flatMap(ids => [...ids]))
+  t.strictSame(rows.map(({ id }) => id).sort(), [...tested].sort(), 'each once')
+})
+
+/** Test names begin with the ids that they are about, or end with them in brackets. */
+function threatsOf (source: string): Set<string> {
+  const labels = [...source.matchAll(/['"`]((?:[A-Z]\d+,? ?)+): |\((T\d+(?:, T\d+)*)\)['"`]/g)].map(([, before, after]) => before ?? after ?? '')
+  return new Set(labels.flatMap(label => label.match(/\bT\d+\b/g) ?? []))
+}
