@@ -5,6 +5,7 @@ import { checkRows } from './check-answers.js'
 import { compile } from './compile.js'
 import { startLoadGenerator } from './load.js'
 import { measureRounds, newTally, type Plan, type Round } from './measure.js'
+import { measureOperations } from './measure-operations.js'
 import { measureSignatures } from './measure-signatures.js'
 import { findMissed } from './goals.js'
 import { renderReport, renderSummary } from './report.js'
@@ -18,6 +19,7 @@ const QUICK: readonly Plan[] = [
   { connections: 50, rounds: 3, warmUpSeconds: 1, seconds: 1.5 },
   { connections: 1, rounds: 3, warmUpSeconds: 0.3, seconds: 0.7 }
 ]
+const OPERATIONS: Plan = { connections: 50, rounds: 3, warmUpSeconds: 0.5, seconds: 1.5 }
 const SIGNATURES = { rounds: 15, batchMs: 150 }
 const QUICK_SIGNATURES = { rounds: 7, batchMs: 80 }
 
@@ -39,7 +41,8 @@ try {
 
   await servers.get('presignd')?.stop()
   await checkRows(env['DATABASE_URL'] as string, tally.answers.presignd, tally.samples.presignd)
-  const report = renderReport({ signatures, rounds, startedAt, loadBefore, rows: tally.answers.presignd, checkedUrls: tally.checkedUrls })
+  const operations = isQuick ? [] : await measureOperations(fileOf, folder, generator, OPERATIONS)
+  const report = renderReport({ signatures, rounds, operations, startedAt, loadBefore, rows: tally.answers.presignd, checkedUrls: tally.checkedUrls })
   process.stdout.write(report)
   if (!isQuick) writeFileSync(new URL('results.md', import.meta.url), `# Results of \`npm run bench\`\n\n${report}`)
   const create = rounds.get(50) as Round[]

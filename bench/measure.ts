@@ -31,39 +31,44 @@ export function newTally (): Tally {
 
 const FIRST_BATCH_PER_CONNECTION = 4
 
-/** Loads one server after the other, each round in another order, so that a busy moment of the machine hits all alike. */
-export async function measureRounds (servers: ReadonlyMap<ServerName, Server>, generator: LoadGenerator, { connections, rounds, warmUpSeconds, seconds }: Plan, tally: Tally): Promise<Round[]> {
-  async function load (server: Server, amount: number): Promise<number> {
-    const { samples, seconds } = await generator.run({ ...server.request, connections, amount })
-    tally.answers[server.name] += amount
-    tally.samples[server.name].push(...samples)
-    tally.checkedUrls += checkUrls(server.name, samples)
-    return amount / seconds
-  }
+type Target = Pick<Server, 'child' | 'request'>
 
-  /** Also finds out how many requests fill the time that is asked for. */
-  async function warmUp (server: Server): Promise<number> {
-    const end = performance.now() + warmUpSeconds * 1000
-    let rate = await load(server, connections * FIRST_BATCH_PER_CONNECTION)
-    while (performance.now() < end) rate = await load(server, amountFor(rate, warmUpSeconds / 3))
-    return rate
-  }
-
+/**
+ * Measures one server at a time, each after a warm-up of its own that also finds out how many requests fill the time.
+ * @param onAnswers hears of all that was answered, of the warm-up too
+ */
+export function createMeter (generator: LoadGenerator, { connections, warmUpSeconds, seconds }: Omit<Plan, 'rounds'>): <T extends Target>(target: T, onAnswers: (target: T, amount: number, samples: readonly string[]) => void) => Promise<Measure> {
   const amountFor = (rate: number, time: number): number => Math.max(1, Math.round(rate * time / connections)) * connections
 
-  async function measure (server: Server): Promise<Measure> {
-    const amount = amountFor(await warmUp(server), seconds)
-    const before = await readCpuTime(server.child)
-    const requestsPerSecond = await load(server, amount)
-    return { cpuUsPerRequest: (await readCpuTime(server.child) - before) / amount, requestsPerSecond }
+  return async (target, onAnswers) => {
+    async function load (amount: number): Promise<number> {
+      const { samples, seconds } = await generator.run({ ...target.request, connections, amount })
+      onAnswers(target, amount, samples)
+      return amount / seconds
+    }
+    const end = performance.now() + warmUpSeconds * 1000
+    let rate = await load(connections * FIRST_BATCH_PER_CONNECTION)
+    while (performance.now() < end) rate = await load(amountFor(rate, warmUpSeconds / 3))
+    const amount = amountFor(rate, seconds)
+    const before = await readCpuTime(target.child)
+    const requestsPerSecond = await load(amount)
+    return { cpuUsPerRequest: (await readCpuTime(target.child) - before) / amount, requestsPerSecond }
   }
+}
 
+/** Loads one server after the other, each round in another order, so that a busy moment of the machine hits all alike. */
+export async function measureRounds (servers: ReadonlyMap<ServerName, Server>, generator: LoadGenerator, plan: Plan, tally: Tally): Promise<Round[]> {
+  const measure = createMeter(generator, plan)
   const results: Round[] = []
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < plan.rounds; round++) {
     const measures: Partial<Record<ServerName, Measure>> = {}
     for (let turn = 0; turn < SERVERS.length; turn++) {
       const server = servers.get(SERVERS[(round + turn) % SERVERS.length] as ServerName) as Server
-      measures[server.name] = await measure(server)
+      measures[server.name] = await measure(server, ({ name }, amount, samples) => {
+        tally.answers[name] += amount
+        tally.samples[name].push(...samples)
+        tally.checkedUrls += checkUrls(name, samples)
+      })
     }
     results.push(measures as Round)
   }

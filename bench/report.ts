@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { availableParallelism, cpus, loadavg } from 'node:os'
+import type { OperationRound } from './measure-operations.js'
 import type { SignatureRound } from './measure-signatures.js'
-import type { Round } from './measure.js'
+import type { Measure, Round } from './measure.js'
+import { OPERATIONS } from './operations.js'
 import { CAN_PIN } from './processes.js'
 import { SERVERS, type ServerName } from './servers.js'
 import { cheaperThan, signerRatio } from './ratios.js'
@@ -11,6 +13,7 @@ export interface Results {
   readonly signatures: readonly SignatureRound[]
   /** By number of connections. */
   readonly rounds: ReadonlyMap<number, readonly Round[]>
+  readonly operations: readonly OperationRound[]
   readonly startedAt: Date
   readonly loadBefore: number
   readonly rows: number
@@ -52,7 +55,23 @@ function renderSignatures (rounds: readonly SignatureRound[]): string[] {
   ]
 }
 
-export function renderReport ({ signatures, rounds, startedAt, loadBefore, rows, checkedUrls }: Results): string {
+function renderOperations (rounds: readonly OperationRound[]): string[] {
+  if (rounds.length === 0) return []
+  const of = (label: string, value: (measure: Measure, round: OperationRound) => number) => spread(rounds.map(round => value(round.operations.get(label) as Measure, round)))
+  return [
+    `| 50 connections, ${rounds.length} rounds | CPU µs per request | CPU µs per file or URL | of the capacity of bare Fastify + @fastify/jwt |`,
+    '|---|---|---|---|',
+    ...OPERATIONS.map(({ label, items }) => [
+      `| ${label}`,
+      renderSpread(of(label, ({ cpuUsPerRequest }) => cpuUsPerRequest), whole),
+      items === 1 ? '' : renderSpread(of(label, ({ cpuUsPerRequest }) => cpuUsPerRequest / items), tenth),
+      `${renderSpread(of(label, ({ cpuUsPerRequest }, { jwt }) => jwt.cpuUsPerRequest / cpuUsPerRequest), percent)} |`
+    ].join(' | ')),
+    ''
+  ]
+}
+
+export function renderReport ({ signatures, rounds, operations, startedAt, loadBefore, rows, checkedUrls }: Results): string {
   const cells = [...rounds].map(([connections, rounds]) => ({ connections, rounds, heading: connections === 1 ? '1 connection' : `${connections} connections` }))
   const lines = [
     '| presignd, in processor time per request | ' + cells.map(({ heading }) => heading).join(' | ') + ' |',
@@ -68,7 +87,7 @@ export function renderReport ({ signatures, rounds, startedAt, loadBefore, rows,
       lines.push(`| ${LABELS[name]} | ${renderSpread(cpu, whole)} | ${renderSpread(rate, whole)} |`)
     }
   }
-  lines.push('', ...renderSignatures(signatures))
+  lines.push('', ...renderOperations(operations), ...renderSignatures(signatures))
   const rates = spread((cells[0]?.rounds ?? []).map(round => round.jwt.requestsPerSecond))
   if (rates.max / rates.min > NOISY_SPREAD) lines.push('', '**Noisy machine: trust CPU ratios only.**')
   lines.push('', 'Each figure: median of the rounds (minimum–maximum). Ratios are taken within a round.', '', ...facts(startedAt, loadBefore))

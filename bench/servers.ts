@@ -22,6 +22,8 @@ export interface Server {
   stop (): Promise<void>
 }
 
+export const OWNER = 'ada'
+export const BUCKET = 'bench-uploads'
 export const UPLOAD = { filename: 'holiday in 2026.png', contentType: 'image/png', sizeBytes: 482_133 }
 
 const POLICIES = `policies:
@@ -38,7 +40,7 @@ export function benchEnvironment (folder: string): Record<string, string> {
     PORT: '0',
     DATABASE_URL: `sqlite:${join(folder, 'bench.db')}`,
     POLICIES_FILE: join(folder, 'policies.yaml'),
-    S3_BUCKET: 'bench-uploads',
+    S3_BUCKET: BUCKET,
     S3_REGION: 'eu-central-1',
     AWS_ACCESS_KEY_ID: ACCESS_KEY_ID,
     AWS_SECRET_ACCESS_KEY: SECRET_ACCESS_KEY,
@@ -46,6 +48,7 @@ export function benchEnvironment (folder: string): Record<string, string> {
     JWT_AUDIENCE: 'bench',
     RATE_LIMIT_ADDRESS_PER_MINUTE: '0',
     RATE_LIMIT_USER_PER_MINUTE: '0',
+    RATE_LIMIT_PARTS_PER_MINUTE: '0',
     SHUTDOWN_DRAIN_SECONDS: '0'
   }
 }
@@ -71,7 +74,7 @@ export async function startServer (name: ServerName, fileOf: Awaited<ReturnType<
     }
     await delay(50)
   }
-  const headers = { authorization: `Bearer ${await createToken(env, ['--sub', 'ada'])}` }
+  const headers = { authorization: `Bearer ${await createToken(env, ['--sub', OWNER])}` }
   const post = { url, method: 'POST', path: '/uploads', headers: { ...headers, 'content-type': 'application/json' } }
   const requests: Record<ServerName, Server['request']> = {
     presignd: { ...post, body: JSON.stringify({ policy: 'pictures', ...UPLOAD }) },
