@@ -1,4 +1,4 @@
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 
 declare module 'fastify' {
@@ -25,12 +25,12 @@ export const auditLog = fastifyPlugin(async (app: FastifyInstance, { audit }: Au
     const { config, schema } = request.routeOptions
     const what = (schema as { readonly operationId?: string } | undefined)?.operationId
     if (what !== undefined && config.authentication !== 'none') {
-      const { id, policy: mounted } = request.params as { readonly id?: string, readonly policy?: string }
+      const { policy: mounted } = request.params as { readonly policy?: string }
       const { policy = mounted } = (request.body ?? {}) as { readonly policy?: unknown }
       audit.info({
         what,
         ...(request.user && { owner: request.user.owner, tenant: request.user.tenant }),
-        files: id === undefined ? request.auditedFiles ?? [] : [id],
+        files: findFiles(request),
         // It was validated, unless the request was refused for it.
         ...(typeof policy === 'string' && reply.statusCode !== 400 && { policy }),
         outcome: request.problemCode ?? 'ok',
@@ -42,3 +42,11 @@ export const auditLog = fastifyPlugin(async (app: FastifyInstance, { audit }: Au
     done()
   })
 }, { name: 'audit-log' })
+
+/** The files that a request has made, or else the one that it names; what else has an id is no file. */
+function findFiles ({ auditedFiles, params, body, routeOptions: { url = '' } }: FastifyRequest): readonly string[] {
+  if (auditedFiles) return auditedFiles
+  const { id, fileId = /^\/(files|uploads)\/:id/.test(url) ? id : undefined } = params as { readonly id?: string, readonly fileId?: string }
+  const { fileId: asked = fileId } = (body ?? {}) as { readonly fileId?: unknown }
+  return typeof asked === 'string' ? [asked] : []
+}

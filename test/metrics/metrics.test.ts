@@ -172,6 +172,7 @@ t.test('the audit log', async t => {
   t.test('tells who did what to which file under which policy, and what came of it', async t => {
     const { file } = await upload(service, ada)
     await service.call('POST', '/downloads', { token: ada, body: { fileId: file.id } })
+    await service.call('GET', `/downloads/${file.id}`, { token: ada })
     t.equal((await service.call('GET', `/files/${file.id}`, { token: await service.token('eve') })).statusCode, 404)
     t.equal((await service.call('GET', `/files/${file.id}`)).statusCode, 401)
     await service.call('DELETE', `/files/${file.id}`, { token: ada })
@@ -182,14 +183,15 @@ t.test('the audit log', async t => {
       { ...own, what: 'createUpload', policy: 'pictures', outcome: 'ok', status: 201, ip: '127.0.0.1', requestId: /^[0-9a-f-]{36}$/, time: /^\d{4}-\d\d-\d\dT.*Z$/ },
       { ...own, what: 'file.ready', policy: 'pictures', outcome: 'ok' },
       { ...own, what: 'completeUpload', outcome: 'ok' },
-      { audit: true, owner: 'ada', what: 'createDownload', outcome: 'ok' },
+      { ...own, what: 'createDownload', outcome: 'ok' },
+      { ...own, what: 'redirectToDownload', outcome: 'ok', status: 307 },
       { audit: true, owner: 'eve', what: 'getFile', files, outcome: 'FILE_NOT_FOUND', status: 404 },
       { audit: true, what: 'getFile', files, outcome: 'UNAUTHENTICATED', status: 401 },
       { ...own, what: 'file.deleted', outcome: 'ok' },
       { ...own, what: 'deleteFile', outcome: 'ok', status: 204 }
     ])
-    t.equal(lines().length, 8, 'and nothing of probes')
-    t.notOk(Object.hasOwn(lines()[5] ?? {}, 'owner'), 'nobody is named who was not verified')
+    t.equal(lines().length, 9, 'and nothing of probes')
+    t.notOk(Object.hasOwn(lines()[6] ?? {}, 'owner'), 'nobody is named who was not verified')
   })
 
   t.test('tells every file of a batch, and of what was refused its code', async t => {
@@ -200,6 +202,12 @@ t.test('the audit log', async t => {
       { what: 'createUploads', files: [data[0].file.id, data[2].file.id], outcome: 'ok' },
       { what: 'createUpload', files: [], policy: 'pictures', outcome: 'CONTENT_TYPE_NOT_ALLOWED' }
     ])
+  })
+
+  t.test('takes no other id for that of a file', async t => {
+    const { ticket } = (await service.call('POST', '/uploads/tickets', { token: ada, body: { policy: 'pictures' } })).json()
+    await service.call('DELETE', `/uploads/tickets/${ticket.id}`, { token: ada })
+    t.match(lines().slice(-2), [{ what: 'createTicket', files: [], policy: 'pictures' }, { what: 'revokeTicket', files: [] }])
   })
 
   t.test('T28: holds no token and no URL', async t => {
