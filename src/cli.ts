@@ -6,6 +6,7 @@ const usage = `Usage: presignd <command>
   serve      start the service, configured by environment variables
   migrate    apply the migrations of the database and end
   sweep      do once what the running service does now and then: complete, give up, delete
+  config     check: print every variable and policy as understood, without secrets, or all that is wrong with them
   doctor     look at bucket, store, database and keys of tokens, and tell what to set right; --apply writes CORS and lifecycle rules, --json
   iam        print what the credentials have to be allowed, and what buckets should refuse
   reconcile  compare rows and buckets, and print what does not fit; --apply sets right what can be
@@ -26,6 +27,7 @@ try {
     case 'serve': await (await import('./cli/serve.js')).serve(process.env); break
     case 'migrate': await (await import('./cli/migrate.js')).migrateDatabase(process.env); break
     case 'sweep': await (await import('./cli/sweep.js')).sweep(process.env); break
+    case 'config': process.exitCode = args.join(' ') === 'check' ? (await import('./cli/check-config.js')).checkConfig(process.env) : explainUsage(); break
     case 'doctor': process.exitCode = await (await import('./cli/doctor.js')).diagnose(process.env, args, endOnSignal()); break
     case 'iam': (await import('./cli/iam.js')).printIamPolicies(process.env); break
     case 'reconcile': process.exitCode = await (await import('./cli/reconcile.js')).runReconcile(process.env, args); break
@@ -33,12 +35,17 @@ try {
     case 'token': process.stdout.write(`${await (await import('./cli/token.js')).createToken(process.env, args)}\n`); break
     case 'explain': process.exitCode = await (await import('./cli/explain.js')).explain(process.env, args); break
     default:
-      process.stderr.write(`${usage}\n`)
+      explainUsage()
       process.exitCode = command === undefined || command === 'help' || command === '--help' ? 0 : 2
   }
 } catch (error) {
   for (const line of explainStartError(error)) process.stderr.write(`presignd: ${line}\n`)
   process.exit(1)
+}
+
+function explainUsage (): number {
+  process.stderr.write(`${usage}\n`)
+  return 2
 }
 
 /** The first signal asks to end tidily, the second ends. */

@@ -1,0 +1,66 @@
+import { ConfigError, Environment, loadConfig, type Config } from '../config.js'
+import { loadPolicies, PolicyFileError } from '../policies/load-policies.js'
+
+type Env = Readonly<Record<string, string | undefined>>
+
+const FIT = 0
+const UNFIT = 1
+
+/** Secrets as a whole, and addresses that may hold one. */
+const SECRETS = new Set(['JWT_SECRET', 'EVENTS_TOKEN'])
+const ADDRESSES = new Set(['DATABASE_URL', 'REDIS_URL'])
+/** What only our variables begin with: another name with one of these is a slip. */
+const OWN_PREFIXES = ['S3_', 'JWT_', 'RATE_LIMIT_', 'UPLOAD_URL_', 'DOWNLOAD_URL_', 'EVENTS_', 'WEBHOOK_', 'SHUTDOWN_DRAIN_', 'SWEEP_']
+
+/**
+ * Prints every variable with its value, secrets left out, and every policy as it is understood; or all that is wrong
+ * with them at once. Asks neither the database nor the store: that is what `presignd doctor` does.
+ * @returns the exit code: 0 when the service would start with this, 1 when not
+ */
+export function checkConfig (env: Env): number {
+  const problems = findUnknown(env)
+  const collect = <T>(run: () => T): T | undefined => {
+    try {
+      return run()
+    } catch (error) {
+      if (!(error instanceof ConfigError || error instanceof PolicyFileError)) throw error
+      problems.push(...error.problems)
+      return undefined
+    }
+  }
+  const config = collect(() => loadConfig(env))
+  // The policies are looked at also when a variable is wrong, so that nobody has to come back for them.
+  const policySet = collect(() => loadPolicies(env['POLICIES_FILE'] ?? Environment.properties.POLICIES_FILE.default as string, config ?? standIn(env)))
+  if (config && policySet && problems.length === 0) {
+    process.stdout.write(`${JSON.stringify({ variables: describeVariables(env), policies: Object.fromEntries([...policySet.policies].map(([name, policy]) => [name, { ...policy, requiredClaims: Object.fromEntries(policy.requiredClaims) }])) }, null, 2)}\n`)
+    for (const warning of config.warnings) process.stderr.write(`presignd: ${warning}\n`)
+    return FIT
+  }
+  for (const problem of new Set(problems)) process.stderr.write(`presignd: ${problem}\n`)
+  return UNFIT
+}
+
+function findUnknown (env: Env): string[] {
+  const known = new Set(Object.keys(Environment.properties).flatMap(name => [name, `${name}_FILE`]))
+  return Object.keys(env).filter(name => env[name] && !known.has(name) && OWN_PREFIXES.some(prefix => name.startsWith(prefix)))
+    .map(name => `${name} is not a variable of this service: .env.example has those that are`)
+}
+
+/** Enough to read the policies by. */
+function standIn (env: Env): Pick<Config, 'uploadUrlTtlSeconds' | 'downloadUrlTtlSeconds' | 'variable'> {
+  const { UPLOAD_URL_TTL_SECONDS: upload, DOWNLOAD_URL_TTL_SECONDS: download } = Environment.properties
+  return { uploadUrlTtlSeconds: upload.default as number, downloadUrlTtlSeconds: download.default as number, variable: name => env[name] ?? env[`${name}_FILE`] }
+}
+
+function describeVariables (env: Env): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(Environment.properties).map(([name, schema]) => {
+    const value = env[name] || undefined
+    if (SECRETS.has(name) && value !== undefined) return [name, '[secret]']
+    if (ADDRESSES.has(name) && value !== undefined) return [name, withoutPassword(value)]
+    return [name, value ?? (env[`${name}_FILE`] ? `[from ${env[`${name}_FILE`]}]` : schema.default ?? null)]
+  }))
+}
+
+function withoutPassword (address: string): string {
+  return URL.canParse(address) ? address.replace(/^([a-z+]+:\/\/[^/@]*?:)[^@]*@/i, '$1[secret]@') : address
+}

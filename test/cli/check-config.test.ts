@@ -1,0 +1,57 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { runNode } from '../helpers/process.js'
+import { SECRET } from '../helpers/service.js'
+
+const POLICIES = `policies:
+  pictures: { contentTypes: [image/png], maxSize: 1kB, key: "pictures/{fileId}", require: { claims: { plan: pro } } }
+`
+
+function check (t: Test, env: Readonly<Record<string, string>>, policies = POLICIES) {
+  const folder = t.testdir({ 'policies.yaml': policies, secret: SECRET })
+  return runNode(t, ['src/cli.ts', 'config', 'check'], { S3_BUCKET: 'uploads', POLICIES_FILE: join(folder, 'policies.yaml'), JWT_SECRET: SECRET, JWT_AUDIENCE: 'app', ...env })
+}
+
+t.test('presignd config check prints what is set and what is not, without a secret', async t => {
+  const running = check(t, { DATABASE_URL: 'postgres://service:hunter2@db/files', REDIS_URL: 'rediss://:hunter2@cache:6379', EVENTS_TOKEN: `${SECRET}${SECRET}`, PORT: '4000' })
+  t.equal(await running.ended, 0, running.stderr())
+  const { variables, policies } = JSON.parse(running.stdout())
+  t.match(variables, {
+    S3_BUCKET: 'uploads',
+    PORT: '4000',
+    S3_REGION: 'us-east-1',
+    S3_ENDPOINT: null,
+    JWT_SECRET: '[secret]',
+    EVENTS_TOKEN: '[secret]',
+    DATABASE_URL: 'postgres://service:[secret]@db/files',
+    REDIS_URL: 'rediss://:[secret]@cache:6379'
+  })
+  t.match(policies, { pictures: { maxSizeBytes: 1000, uploadUrlTtlSeconds: 900, requiredClaims: { plan: 'pro' } } })
+  t.notMatch(running.stdout(), /hunter2/)
+  t.notOk(running.stdout().includes(SECRET))
+})
+
+t.test('a secret in a file is named by its file', async t => {
+  const running = check(t, { JWT_SECRET: '', JWT_SECRET_FILE: 'README.md' })
+  t.equal(await running.ended, 0, running.stderr())
+  t.equal(JSON.parse(running.stdout()).variables.JWT_SECRET, '[from README.md]')
+})
+
+t.test('everything that is wrong is told at once: values, unknown names and policies', async t => {
+  const running = check(t, { PORT: 'x', S3_BUCKT: 'typo', JWT_AUDIENCE: '' }, POLICIES.replace('1kB', '1 potato'))
+  t.equal(await running.ended, 1)
+  t.equal(running.stdout(), '')
+  for (const problem of [/^presignd: PORT must be integer$/m, /^presignd: S3_BUCKT is not a variable/m, /^presignd: JWT_AUDIENCE is not set/m, /policy pictures, maxSize/]) t.match(running.stderr(), problem)
+})
+
+t.test('what is allowed but worth a warning is told beside', async t => {
+  const running = check(t, { JWT_AUDIENCE: 'any' })
+  t.equal(await running.ended, 0)
+  t.match(running.stderr(), /JWT_AUDIENCE is "any"/)
+})
+
+t.test('another word than check explains the command', async t => {
+  const running = runNode(t, ['src/cli.ts', 'config'])
+  t.equal(await running.ended, 2)
+  t.match(running.stderr(), /^ {2}config {5}check:/m)
+})
