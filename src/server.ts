@@ -40,7 +40,8 @@ export async function startServer (config: Config, development?: AppOptions['dev
     const metrics = services.prometheus && await serveMetrics(services.prometheus, config.host, config.metricsPort ?? 0).catch(async (error: unknown) => {
       await app.close()
       unlock()
-      throw error
+      const isTaken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
+      throw isTaken ? new ConfigError([`METRICS_PORT: port ${config.metricsPort} is taken, choose another`]) : error
     })
     if (metrics) services.log.info({ port: metrics.port }, 'metrics')
 

@@ -95,6 +95,9 @@ t.test('a taken port says which and what to do', async t => {
   const running = runNode(t, ['src/cli.ts', 'serve'], { ...await testEnvironment(t), ...good, PORT: String(port) })
   t.equal(await running.ended, 1)
   t.equal(running.stderr(), `presignd: port ${port} is taken: choose another with PORT\n`)
+  const scraped = runNode(t, ['src/cli.ts', 'serve'], { ...await testEnvironment(t), ...good, METRICS_PORT: String(port) })
+  t.equal(await scraped.ended, 1)
+  t.match(scraped.stderr(), new RegExp(`^presignd: METRICS_PORT: port ${port} is taken, choose another$`, 'm'))
 })
 
 t.test('T41 F45: a second process on one SQLite file is refused, and may follow the first, however that ended', async t => {

@@ -5,7 +5,7 @@ import { PolicyFileError } from '../policies/load-policies.js'
 export function explainStartError (error: unknown): readonly string[] {
   if (error instanceof ConfigError || error instanceof PolicyFileError) return error.problems
   const { code, port, message } = error as NodeJS.ErrnoException & { port?: number }
-  if (code === 'EADDRINUSE') return [`port ${port} is taken: choose another with PORT, or with METRICS_PORT where that is the one`]
+  if (code === 'EADDRINUSE') return [`port ${port} is taken: choose another with PORT`]
   if (code === 'EACCES' && port !== undefined) return [`port ${port} may not be used by this user: choose one above 1023 with PORT`]
   const reasons = []
   for (let cause: unknown = error; cause instanceof Error && reasons.length < 4; cause = cause.cause) reasons.push(cause.message || (cause as NodeJS.ErrnoException).code)
