@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import { pino, type Logger } from 'pino'
-import type { Config } from './config.js'
+import { ConfigError, type Config } from './config.js'
 import { openDatabase, query, sharedSecret } from './database/database.js'
 import { isMigrated, migrate } from './database/migrate.js'
 import type { Database } from './database/schema.js'
@@ -71,7 +71,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
       throw new Error('The database lacks migrations: run "presignd migrate", or set DATABASE_MIGRATE=true')
     }
     const now = (): Date => new Date()
-    const audit = config.auditLog === undefined ? null : createAuditLog(config.auditLog)
+    const audit = config.auditLog === undefined ? null : createAuditLog(config.auditLog, log)
     const outbox = createOutbox(database, webhooks, newId)
     const events = webhooks.length > 0 ? outbox : NO_EVENTS
     const prometheus = config.metricsPort === undefined ? null : await createMetrics(async () => await measureState(database, outbox, now()), now)
@@ -196,8 +196,24 @@ export function createLog (config: Config, stream?: NodeJS.WritableStream): Logg
   return pino({ level: config.logLevel, base: null, redact: { paths: SECRET_PATHS, censor: '[redacted]' } }, stream ?? pino.destination(1))
 }
 
-/** Written before the reply leaves, so that nothing that was answered is missing after a crash. Times are UTC. */
-function createAuditLog (target: string): Logger {
-  const stream = pino.destination(target === 'stdout' ? { dest: 1, sync: true } : { dest: target, sync: true, mkdir: true })
+/** What waits to be written while the disk is full; the rest is dropped. */
+const MAX_AUDIT_BYTES = 1024 * 1024
+
+/**
+ * Each line is written at once, so that a crash loses none. A disk that is full loses lines, which the log tells, and
+ * fails no request. Times are UTC.
+ * @throws {ConfigError} when the file cannot be opened
+ */
+function createAuditLog (target: string, log: Logger): Logger {
+  const stream = openAuditFile(target)
+  stream.on('error', (error: Error) => { log.error({ err: error }, 'the audit log cannot be written') })
   return pino({ base: { audit: true }, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: level => ({ level }) } }, stream)
+}
+
+function openAuditFile (target: string): ReturnType<typeof pino.destination> {
+  try {
+    return pino.destination({ dest: target === 'stdout' ? 1 : target, sync: true, mkdir: true, maxLength: MAX_AUDIT_BYTES })
+  } catch (error) {
+    throw new ConfigError([`AUDIT_LOG: ${target} cannot be written: ${(error as Error).message}`])
+  }
 }

@@ -40,9 +40,12 @@ export function checkConfig (env: Env): number {
   return UNFIT
 }
 
+/** What Kubernetes gives every container of a service by the name of `s3` or `events`: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables */
+const OF_KUBERNETES = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/
+
 function findUnknown (env: Env): string[] {
   const known = new Set(Object.keys(Environment.properties).flatMap(name => [name, `${name}_FILE`]))
-  return Object.keys(env).filter(name => env[name] && !known.has(name) && OWN_PREFIXES.some(prefix => name.startsWith(prefix)))
+  return Object.keys(env).filter(name => env[name] && !known.has(name) && !OF_KUBERNETES.test(name) && OWN_PREFIXES.some(prefix => name.startsWith(prefix)))
     .map(name => `${name} is not a variable of this service: .env.example has those that are`)
 }
 

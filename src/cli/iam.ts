@@ -16,7 +16,7 @@ export function printIamPolicies (env: Readonly<Record<string, string | undefine
       maxUrlSeconds: Math.max(maxUrlSeconds, policy.uploadUrlTtlSeconds, policy.downloadUrlTtlSeconds)
     })
   }
-  const list: BucketUse[] = [...uses].map(([bucket, { prefixes, maxUrlSeconds }]) => ({ bucket, prefixes: withoutCovered(prefixes), maxUrlSeconds }))
+  const list: BucketUse[] = [...uses].map(([bucket, { prefixes, maxUrlSeconds }]) => ({ bucket, prefixes: withoutCovered(prefixes), stagingPrefix: STAGING_PREFIX, maxUrlSeconds }))
   process.stdout.write(`${JSON.stringify({
     service: servicePolicy(list),
     doctor: doctorPolicy(list),

@@ -17,6 +17,8 @@ export interface BucketUse {
   readonly bucket: string
   /** What keys begin with; the empty string is all of the bucket. */
   readonly prefixes: readonly string[]
+  /** What keys of files that are not verified yet begin with; one of `prefixes`. */
+  readonly stagingPrefix: string
   /** The longest that a URL may live. */
   readonly maxUrlSeconds: number
 }
@@ -59,17 +61,14 @@ export function doctorPolicy (uses: readonly BucketUse[]): IamPolicy {
   }
 }
 
-/** Requests signed in their URL, or by a form: those that leave the service. */
-const PRESIGNED = ['REST-QUERY-STRING', 'POST']
-
 /**
  * What the bucket itself should refuse, whoever asks: plain HTTP, URLs that are older than any that is handed out, and
- * headers that a URL does not bind but a store may obey.
+ * headers that a URL does not bind but a store may obey. Copies out of staging are what seals forms.
  * @see https://docs.aws.amazon.com/AmazonS3/latest/API/bucket-policy-s3-sigv4-conditions.html
  */
-export function bucketPolicy ({ bucket, maxUrlSeconds }: BucketUse): IamPolicy {
+export function bucketPolicy ({ bucket, stagingPrefix, maxUrlSeconds }: BucketUse): IamPolicy {
   const objects = [`arn:aws:s3:::${bucket}/*`]
-  const deny = (sid: string, action: IamStatement['Action'], condition: NonNullable<IamStatement['Condition']>, resource: readonly string[] = objects): IamStatement =>
+  const deny = (sid: string, action: string, condition: NonNullable<IamStatement['Condition']>, resource: readonly string[] = objects): IamStatement =>
     ({ Sid: sid, Effect: 'Deny', Principal: '*', Action: action, Resource: resource, Condition: condition })
   return {
     Version: '2012-10-17',
@@ -77,8 +76,8 @@ export function bucketPolicy ({ bucket, maxUrlSeconds }: BucketUse): IamPolicy {
       deny('OnlyTls', 's3:*', { Bool: { 'aws:SecureTransport': 'false' } }, [`arn:aws:s3:::${bucket}`, ...objects]),
       // Milliseconds; a header that is signed anew for each request is never this old.
       deny('NoOldUrls', 's3:*', { NumericGreaterThan: { 's3:signatureAge': String(maxUrlSeconds * 1000) } }),
-      deny('NoAclByUrl', ['s3:PutObject', 's3:PutObjectAcl'], { StringEquals: { 's3:authType': PRESIGNED }, Null: { 's3:x-amz-acl': 'false' } }),
-      deny('NoCopyByUrl', 's3:PutObject', { StringEquals: { 's3:authType': PRESIGNED }, Null: { 's3:x-amz-copy-source': 'false' } })
+      deny('NoAcl', 's3:PutObject', { StringLike: { 's3:x-amz-acl': '?*' } }),
+      deny('NoCopy', 's3:PutObject', { StringLike: { 's3:x-amz-copy-source': '?*' }, StringNotLike: { 's3:x-amz-copy-source': `${bucket}/${stagingPrefix}*` } })
     ]
   }
 }

@@ -6,7 +6,7 @@ import type { User } from '../user.js'
 import { createKeySet, type KeySet } from './key-set.js'
 import { findCookieToken } from './cookie-token.js'
 import { checkAudience, toUser, type ClaimNames } from './token-claims.js'
-import { createVerifiedTokens } from './verified-tokens.js'
+import { createVerifiedTokens, type VerifiedToken } from './verified-tokens.js'
 
 declare module '@fastify/jwt' {
   interface FastifyJWT { payload: Record<string, unknown>, user: User }
@@ -44,14 +44,16 @@ export const authentication = fastifyPlugin(async (app: FastifyInstance, options
   const { keys } = options
   const hasOwnAudienceClaim = options.audiences !== undefined && options.audienceClaim !== 'aud'
   const keySet = 'secret' in keys ? null : createKeySet({ ...keys, now: options.now })
-  const headers = new WeakMap<FastifyRequest, TokenHeader>()
+  const usedKeys = new WeakMap<FastifyRequest, NonNullable<VerifiedToken<User>['key']>>()
   const verified = createVerifiedTokens<User>(options)
   await app.register(jwt, {
     secret: keySet
       ? async (request: FastifyRequest, token: unknown) => {
         const { header } = token as { header: TokenHeader }
-        headers.set(request, header)
-        return await findKey(keySet, header)
+        const find = async (): Promise<string> => await findKey(keySet, header)
+        const value = await find()
+        usedKeys.set(request, { value, find })
+        return value
       }
       : (keys as { readonly secret: string }).secret,
     decode: { complete: true },
@@ -79,9 +81,7 @@ export const authentication = fastifyPlugin(async (app: FastifyInstance, options
     }
     verified.forget(token)
     await request.jwtVerify()
-    const header = headers.get(request)
-    const key = keySet && header ? { value: await findKey(keySet, header), find: async () => await findKey(keySet, header) } : null
-    verified.remember(token, { user: request.user, exp: request.user.claims['exp'] as number, key })
+    verified.remember(token, { user: request.user, exp: request.user.claims['exp'] as number, key: usedKeys.get(request) ?? null })
   }
 
   app.addHook('onRequest', (request, _reply, done) => {

@@ -8,8 +8,8 @@ export interface VerifiedToken<User> {
   readonly user: User
   /** Seconds since 1970: the claim `exp`. */
   readonly exp: number
-  /** The key that it was verified with, and how to ask for it again; none for a secret, which never changes while the process lives. */
-  readonly key: { readonly value: string, find (): Promise<string | null> } | null
+  /** The key that it was verified with, and how to ask for the one that has its name now; none for a secret, which never changes while the process lives. */
+  readonly key: { readonly value: string, find (): Promise<string> } | null
 }
 
 /**

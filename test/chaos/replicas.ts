@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
+import { freePort } from '../helpers/free-port.js'
 
 export interface Replica {
   readonly url: string
@@ -55,13 +55,4 @@ export async function startReplica (program: string, env: Readonly<Record<string
     signal: name => { child.kill(name) },
     stop: async () => await end('SIGTERM')
   }
-}
-
-async function freePort (): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
 }

@@ -31,6 +31,12 @@ t.test('presignd config check prints what is set and what is not, without a secr
   t.notOk(running.stdout().includes(SECRET))
 })
 
+t.test('what Kubernetes tells of a service with the name s3 is no slip of anyone', async t => {
+  const names = ['S3_SERVICE_HOST', 'S3_SERVICE_PORT', 'S3_SERVICE_PORT_API', 'S3_PORT', 'S3_PORT_9000_TCP', 'S3_PORT_9000_TCP_ADDR', 'EVENTS_PORT_80_TCP_PROTO']
+  const running = check(t, Object.fromEntries(names.map(name => [name, 'x'])))
+  t.equal(await running.ended, 0, running.stderr())
+})
+
 t.test('a secret in a file is named by its file', async t => {
   const running = check(t, { JWT_SECRET: '', JWT_SECRET_FILE: 'README.md' })
   t.equal(await running.ended, 0, running.stderr())

@@ -1,7 +1,8 @@
-import { CreateMultipartUploadCommand, GetBucketLifecycleConfigurationCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { CreateMultipartUploadCommand, GetBucketLifecycleConfigurationCommand, PutBucketPolicyCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import t from 'tap'
 import { runDoctor } from '../../src/doctor/doctor.js'
 import { FINDING_IDS, type FindingId } from '../../src/doctor/finding.js'
+import { bucketPolicy } from '../../src/object-storage/iam-policies.js'
 import { measureCapabilities } from '../dev/s3/fixtures/capabilities.js'
 import { presign, requestFor, send } from '../dev/s3/fixtures/send.js'
 import { startTestS3 } from '../helpers/s3.js'
@@ -36,6 +37,18 @@ t.test('names each gap of this store, and nothing else', async t => {
   t.ok(found.every(({ fix }) => fix), 'and what to do about each')
   t.comment(`gaps: ${gaps.join(', ') || 'none'}`)
 })
+
+if (gaps.includes('unsigned-acl')) {
+  t.test('T20: the bucket policy that presignd iam prints closes what this store lets through, and leaves the service its copies', async t => {
+    const patient = await makePatient(t, s3)
+    const policy = bucketPolicy({ bucket: patient.bucket, prefixes: ['pictures/', 'staging/'], stagingPrefix: 'staging/', maxUrlSeconds: 900 })
+    // This store of the tests speaks plain HTTP.
+    const Policy = JSON.stringify({ ...policy, Statement: policy.Statement.filter(({ Sid }) => Sid !== 'OnlyTls') })
+    await s3.client.send(new PutBucketPolicyCommand({ Bucket: patient.bucket, Policy }))
+    const found = problems(await examine(patient)).map(({ id }) => id)
+    t.strictSame(found, gaps.filter(id => !id.startsWith('unsigned-')))
+  })
+}
 
 t.test('with the checksums of AWS switched off where they are not kept, a SHA-256 is bound all the same', async t => {
   const findings = await look(t, s3, { env: { S3_CHECKSUMS: 'false' } })

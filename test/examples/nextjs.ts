@@ -2,10 +2,10 @@
 // `npm run build` in examples/nextjs, so it is no part of `npm test`.
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { Browser, BrowserContext, Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { freePort } from '../helpers/free-port.js'
 import { startDev } from '../../src/dev/dev.js'
 import { DEV_AUDIENCE } from '../../src/dev/dev-environment.js'
 import { loadOrCreateCredentials } from '../../src/dev/s3/credentials.js'
@@ -22,7 +22,7 @@ const NOT_BUILT = `Run "npm ci && npm run build" in ${FOLDER} first.`
 if (!existsSync(join(FOLDER, '.next/BUILD_ID'))) throw new Error(NOT_BUILT)
 const browser = await launchBrowser(t)
 const dataDir = await makeTemporaryFolder(t)
-const origin = `http://localhost:${await freePort()}`
+const origin = `http://localhost:${await freePort('localhost')}`
 const dev = await startDev({ port: 0, s3Port: 0, dataDir, env: { CORS_ORIGINS: origin } })
 t.teardown(async () => await dev.close())
 const jwtSecretFile = join(dataDir, 'jwt-secret')
@@ -246,15 +246,4 @@ function claimsOf (token: string): { sub: string, aud: string, iat: number, exp:
 
 function subOf (token: string): string {
   return claimsOf(token).sub
-}
-
-async function freePort (): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>((resolve, reject) => {
-    probe.once('error', reject)
-    probe.listen(0, 'localhost', resolve)
-  })
-  const { port } = probe.address() as AddressInfo
-  await new Promise(resolve => probe.close(resolve))
-  return port
 }

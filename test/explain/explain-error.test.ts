@@ -1,13 +1,12 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
-import type { AddressInfo } from 'node:net'
 import { CreateMultipartUploadCommand, PutBucketCorsCommand } from '@aws-sdk/client-s3'
 import t, { type Test } from 'tap'
+import { freePort } from '../helpers/free-port.js'
 import { explainError } from '../../src/explain/explain-error.js'
 import { createS3ObjectStorage } from '../../src/object-storage/s3.js'
 import { makeTemporaryFolder, startEmbeddedTestS3, startTestS3, type TestS3 } from '../helpers/s3.js'
@@ -234,13 +233,4 @@ async function curlSigned (store: TestS3, bucket: string, { at = new Date(), met
   const signer: Signer = store.credentials
   const { headers } = signWithHeader({ method, target, headers: { host: new URL(store.endpoint).host } }, signer, { at })
   return await curl('-X', method, ...(method === 'PUT' ? ['--data-binary', ''] : []), ...Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]), `${store.endpoint}${target}`)
-}
-
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -4,7 +4,7 @@ import { openDatabase, sharedSecret } from '../../src/database/database.js'
 import { isMigrated, migrate } from '../../src/database/migrate.js'
 import type { FileId, PendingFile, VerifyingFile } from '../../src/files/file.js'
 import { ApiError } from '../../src/errors.js'
-import type { NewFile } from '../../src/files/file-row.js'
+import { newRow, type NewFile } from '../../src/files/file-row.js'
 import { groupInserts } from '../../src/files/group-inserts.js'
 import { createFilesRepository } from '../../src/files/files-repository.js'
 import type { ObjectKey } from '../../src/policies/object-key.js'
@@ -129,6 +129,15 @@ async function suite (t: Test, engine: Engine): Promise<void> {
   t.test('a row comes back as it went in', async t => {
     const file = await insert({ metadata: { 'a.b': 'ü😀' }, sizeBytes: 5 * 1024 ** 4, owner: 'max', checksum: { algorithm: 'SHA256', value: 'x' } })
     t.match(await files.find(file.id, { tenant: '', owner: 'max' }), { status: 'pending', metadata: { 'a.b': 'ü😀' }, sizeBytes: 5 * 1024 ** 4, checksum: { algorithm: 'SHA256', value: 'x' }, createdAt: NOW, urlDeadline: later(900), version: 1 })
+  })
+
+  t.test('every column of a new row gets there, whatever the row has', async t => {
+    const everything = { stagingKey: 'staging/x' as ObjectKey, replaces: randomUUID() as FileId, partSizeBytes: 5 * 1024 ** 2, sizeBytes: 5 * 1024 ** 4, metadata: { quote: '"\\\'' }, filename: 'ü😀".png' }
+    for (const algorithm of ['SHA256', 'CRC32', 'CRC32C'] as const) {
+      const file = newFile({ ...everything, owner: 'max', checksum: { algorithm, value: 'sum' }, idempotency: { key: `key ${algorithm}`, hash: 'hash' } })
+      t.equal((await files.insertPending([{ file, quota: {} }]))[0]?.outcome, 'inserted')
+      t.strictSame({ ...await database.selectFrom('files').selectAll().where('id', '=', file.id).executeTakeFirstOrThrow() }, newRow(file), algorithm)
+    }
   })
 
   t.test('T8: a row is found by its owner and within its tenant alone', async t => {

@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
 import { abortUpload } from '../../src/uploads/abort-upload.js'
 import { serveMetrics } from '../../src/metrics/metrics-server.js'
@@ -213,6 +214,22 @@ t.test('the audit log', async t => {
   t.test('T28: holds no token and no URL', async t => {
     t.notMatch(readFileSync(path, 'utf8'), /X-Amz|eyJ|https?:\/\/|authorization/i)
   })
+})
+
+// Linux alone has it; writing to it fails as on a full disk: https://man7.org/linux/man-pages/man4/full.4.html
+if (existsSync('/dev/full')) {
+  t.test('a disk that is full costs lines of the audit log, and no request', async t => {
+    const log = new PassThrough()
+    const service = await startService(t, s3, { env: { AUDIT_LOG: '/dev/full' }, logTo: log })
+    const { reply } = await upload(service, await service.token('ada'))
+    t.match({ status: reply.statusCode, file: reply.json().file }, { status: 200, file: { status: 'ready' } })
+    t.match(String(log.read()), /the audit log cannot be written/)
+  })
+}
+
+t.test('an audit log that cannot be opened keeps the service from starting, and says so', async t => {
+  const path = join(t.testdir({ file: '' }), 'file', 'audit.log')
+  await t.rejects(startService(t, s3, { env: { AUDIT_LOG: path } }), { name: 'ConfigError', problems: [new RegExp(`^AUDIT_LOG: ${path} cannot be written: `)] })
 })
 
 t.test('the board, the alerts and the table of docs/operations.md name metrics that exist', async t => {

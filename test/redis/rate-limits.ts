@@ -1,8 +1,8 @@
 // Rate limits that several processes count together, on a real Redis: `npm test` has none, CI has.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
+import { freePort } from '../helpers/free-port.js'
 import { runNode, type Running } from '../helpers/process.js'
 import { createTestToken, testEnvironment } from '../helpers/service.js'
 import { makeTemporaryFolder } from '../helpers/s3.js'
@@ -29,15 +29,6 @@ async function startRedis (t: Test): Promise<RedisServer> {
   await server.start()
   t.teardown(async () => await server.kill())
   return server
-}
-
-async function freePort (): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
 }
 
 async function startReplica (t: Test, env: Readonly<Record<string, string>>): Promise<Running & { readonly url: string }> {
