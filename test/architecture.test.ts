@@ -5,7 +5,7 @@ import t from 'tap'
 /** Which of our folders each folder of src may import, besides itself. `dev` is for development and tests alone. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'cli.ts': ['cli'],
-  cli: ['config', 'object-storage', 'server', 'services', 'database', 'doctor', 'policies', 'jobs', 'webhooks', 'uploads', 'explain', 'plugins', 'errors'],
+  cli: ['config', 'environment', 'object-storage', 'server', 'services', 'database', 'doctor', 'policies', 'jobs', 'webhooks', 'uploads', 'explain', 'plugins', 'errors'],
   // It looks at what the service stands on, by the service's own means.
   doctor: ['config', 'database', 'object-storage', 'plugins', 'policies', 'services'],
   'server.ts': ['config', 'database', 'services', 'app', 'jobs', 'metrics'],
@@ -37,7 +37,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'version.ts': [],
   metrics: [],
   'new-id.ts': [],
-  'config.ts': ['config-rules', 'object-storage', 'string-enum'],
+  'config.ts': ['config-rules', 'environment', 'object-storage'],
+  'environment.ts': ['object-storage', 'string-enum'],
   'config-rules.ts': [],
   // What browsers get: nothing of the service belongs in it.
   client: [],
@@ -50,7 +51,7 @@ const PACKAGES: ReadonlyArray<[packages: RegExp, allowed: RegExp]> = [
   [/^@aws-sdk\//, /^(object-storage\/.*|dev\/dev\.ts)$/],
   [/^(pg|@photostructure\/sqlite)$/, /^database\//],
   [/^kysely$/, /^(database\/.*|.*-repository\.ts|files\/(file-row|file-events|usage|insert-pending|insert-rows|measure-files|spend-ticket|replace-content|due-files|inventory)\.ts|webhooks\/(outbox|delivery-list)\.ts|services\.ts)$/],
-  [/^@sinclair\/typebox$/, /^(.*schemas\.ts|config\.ts|string-enum\.ts|policies\/(policy|load-policies)\.ts|webhooks\/webhook-endpoint\.ts|plugins\/health\.ts)$/],
+  [/^@sinclair\/typebox$/, /^(.*schemas\.ts|environment\.ts|string-enum\.ts|policies\/(policy|load-policies)\.ts|webhooks\/webhook-endpoint\.ts|plugins\/health\.ts)$/],
   [/^helmet$/, /^plugins\/security-headers\.ts$/],
   [/^ioredis$/, /^plugins\/shared-counters\.ts$/],
   [/^ajv$/, /^(strict-ajv|config|policies\/load-policies)\.ts$/],

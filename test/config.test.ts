@@ -1,7 +1,8 @@
 import { writeFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { ConfigError, Environment, loadConfig } from '../src/config.js'
+import { ConfigError, loadConfig } from '../src/config.js'
+import { Environment } from '../src/environment.js'
 import { PROVIDER_ABILITIES, type StoreAbilities } from '../src/object-storage/providers.js'
 
 const good = { S3_BUCKET: 'files', JWT_SECRET: 'x'.repeat(32), JWT_AUDIENCE: 'app' }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { Script } from 'node:vm'
 import t from 'tap'
 import { parse } from 'yaml'
-import { Environment } from '../src/config.js'
+import { Environment } from '../src/environment.js'
 
 interface Service {
   image?: string

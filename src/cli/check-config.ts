@@ -1,4 +1,5 @@
-import { ConfigError, Environment, loadConfig, type Config } from '../config.js'
+import { ConfigError, loadConfig, type Config } from '../config.js'
+import { Environment } from '../environment.js'
 import { loadPolicies, PolicyFileError } from '../policies/load-policies.js'
 
 type Env = Readonly<Record<string, string | undefined>>

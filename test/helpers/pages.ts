@@ -1,5 +1,5 @@
 import { parse } from 'yaml'
-import { Environment } from '../../src/config.js'
+import { Environment } from '../../src/environment.js'
 import { ApiError, errors, remedies, type ErrorCode } from '../../src/errors.js'
 import { toProblem } from '../../src/problem-schemas.js'
 
