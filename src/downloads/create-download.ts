@@ -7,6 +7,9 @@ import { isAdmin, isScanner, type User } from '../user.js'
 import { allowedDisposition, renderContentDisposition } from './content-disposition.js'
 import type { CreateDownloadBody } from './schemas.js'
 
+/** A URL that nobody asked a life for has at least two thirds of it left, and is the same for a third. */
+const WINDOWS_PER_LIFE = 3
+
 /**
  * A URL to read a file with. What the reply will say of type and name comes from the row and is signed.
  * `user` is null for someone without a token, who sees public files alone.
@@ -29,7 +32,9 @@ export async function createDownload (services: Services, user: User | null, bod
     contentType: file.contentType,
     contentDisposition: renderContentDisposition(disposition, filename),
     signedAt: services.now(),
-    expiresInSeconds: body.expiresInSeconds ?? longest
+    expiresInSeconds: body.expiresInSeconds ?? longest,
+    // Who asks for a life gets exactly that.
+    ...(body.expiresInSeconds === undefined && { windowSeconds: Math.floor(longest / WINDOWS_PER_LIFE) })
   })
   return { file, download: { method, url, headers, disposition, expiresAt: expiresAt.toISOString() } }
 }

@@ -11,7 +11,7 @@ export const downloadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> =
       operationId: 'createDownload',
       tags: ['downloads'],
       summary: 'Ask for a download URL',
-      description: 'Signs a GET or a HEAD for a ready file; for one that is scanned, to tokens with the scope `files:scan` alone. The reply of the store will carry the verified content type and the disposition and file name chosen here, whatever the object was stored with.',
+      description: 'Signs a GET or a HEAD for a ready file; for one that is scanned, to tokens with the scope `files:scan` alone. The reply of the store will carry the verified content type and the disposition and file name chosen here, whatever the object was stored with. Without `expiresInSeconds`, the same question gets the same URL for a third of its life, so that browsers and CDNs can cache what it brings.',
       body: CreateDownloadBody,
       response: { 201: { ...DownloadReply, description: 'The URL.' }, ...problemResponses(['FILE_NOT_FOUND', 'FILE_NOT_READY', 'OBJECT_STORAGE_ERROR'], { hasBody: true }) }
     }

@@ -14,7 +14,7 @@ export const CreateDownloadBody = Type.Object({
   method: Type.Optional(StringEnum(['GET', 'HEAD'], { default: 'GET', description: 'What the URL will be used for.' })),
   disposition: Type.Optional(DispositionText),
   filename: Type.Optional(Filename),
-  expiresInSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_URL_TTL_SECONDS, description: 'How long the URL lives; at most, and by default, what the policy says.' }))
+  expiresInSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_URL_TTL_SECONDS, description: 'How long the URL lives, from now; at most what the policy says. When left out, it is that much from the beginning of a window on in which everyone gets the same URL, and at least two thirds of it are left.' }))
 }, { additionalProperties: false })
 export type CreateDownloadBody = Static<typeof CreateDownloadBody>
 
@@ -25,7 +25,7 @@ export const DownloadReply = Type.Object({
     url: Type.String({ format: 'uri', description: 'A secret: whoever has it can read the file until it expires.' }),
     headers: Type.Record(Type.String(), Type.String(), { description: 'Send exactly these headers.' }),
     disposition: DispositionText,
-    expiresAt: Type.String({ format: 'date-time' })
+    expiresAt: Type.String({ format: 'date-time', description: 'When the URL ends; the same as in the URL.' })
   })
 })
 

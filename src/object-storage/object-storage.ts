@@ -60,6 +60,11 @@ export interface PresignedParts {
 
 export interface PresignGet extends ObjectLocation, Signing {
   readonly method: 'GET' | 'HEAD'
+  /**
+   * The life begins at the last multiple of this, so that whoever asks for the same in between gets the same URL and a
+   * cache may know it. Not more than `expiresInSeconds`, which still counts from the beginning; 1 when left out.
+   */
+  readonly windowSeconds?: number
   readonly contentType: string
   readonly contentDisposition: string
 }

@@ -16,6 +16,7 @@ export interface PresignOptions {
   readonly checkClock?: (bucket: string) => void
 }
 
+interface Signing { readonly signedAt: Date, readonly expiresInSeconds: number, readonly windowSeconds?: number }
 type Presign = Pick<ObjectStorage, 'presignPut' | 'presignPost' | 'presignParts' | 'presignGet' | 'presignDelete'>
 
 /** A browser sets these two by itself and forbids a page to. */
@@ -46,15 +47,15 @@ export function createPresign ({ client, bindsPayload, onClamp = () => {}, check
   }
 
   /** Whose signature it is, and until when: never longer than the credentials live. */
-  async function prepare (bucket: string, { signedAt, expiresInSeconds }: { signedAt: Date, expiresInSeconds: number }) {
+  async function prepare (bucket: string, { signedAt, expiresInSeconds, windowSeconds = 1 }: Signing) {
     checkClock(bucket)
     try {
       const [credentials, region, url] = await Promise.all([client.config.credentials(), client.config.region(), bucketUrl(bucket)])
-      const begin = new Date(Math.floor(signedAt.getTime() / 1000) * 1000)
-      const left = credentials.expiration ? Math.floor((credentials.expiration.getTime() - begin.getTime()) / 1000) : Infinity
+      const begin = beginOfLife(signedAt, windowSeconds)
+      const secondsAfter = (time: Date): number => credentials.expiration ? Math.floor((credentials.expiration.getTime() - time.getTime()) / 1000) : Infinity
       // The provider has renewed them by now if it can: it does so minutes before their end.
-      if (left < MIN_LIFE_SECONDS) throw new ApiError('NOT_READY', 'The credentials of this service are about to expire. Try again in a moment.', { retryAfterSeconds: 5 })
-      const seconds = Math.min(expiresInSeconds, left)
+      if (secondsAfter(beginOfLife(signedAt)) < MIN_LIFE_SECONDS) throw new ApiError('NOT_READY', 'The credentials of this service are about to expire. Try again in a moment.', { retryAfterSeconds: 5 })
+      const seconds = Math.min(expiresInSeconds, secondsAfter(begin))
       if (seconds < expiresInSeconds) onClamp()
       let key = keys.get(credentials)
       if (!key) keys.set(credentials, key = { ...credentials, region })
@@ -65,7 +66,7 @@ export function createPresign ({ client, bindsPayload, onClamp = () => {}, check
     }
   }
 
-  async function presign <Method extends RequestToSign['method']> (location: ObjectLocation, method: Method, signing: { signedAt: Date, expiresInSeconds: number }, query: RequestToSign['query'], headers: Readonly<Record<string, string>> = {}) {
+  async function presign <Method extends RequestToSign['method']> (location: ObjectLocation, method: Method, signing: Signing, query: RequestToSign['query'], headers: Readonly<Record<string, string>> = {}) {
     const { key, expiresAt, ...rest } = await prepare(location.bucket, signing)
     const url = presignUrl(key, { method, key: location.key, query: withPayload(query, headers), headers, ...rest })
     return { method, url, headers: headersToSend(headers), expiresAt }
@@ -130,6 +131,12 @@ export function createPresign ({ client, bindsPayload, onClamp = () => {}, check
       return await presign(location, 'DELETE', location, [['x-id', 'DeleteObject']])
     }
   }
+}
+
+/** Whole seconds, as signatures have them, and a multiple of the window: never later than `signedAt`, so that no store finds it in the future for that. */
+export function beginOfLife (signedAt: Date, windowSeconds = 1): Date {
+  const window = windowSeconds * 1000
+  return new Date(Math.floor(signedAt.getTime() / window) * window)
 }
 
 /** The SDK's URLs say it when the body is not bound, and so do these. */

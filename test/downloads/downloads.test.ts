@@ -10,7 +10,8 @@ const picture = png()
 for (const engine of ENGINES) t.test(engine, async t => await suite(t, engine))
 
 async function suite (t: Test, engine: Engine): Promise<void> {
-  const { call, token } = await startService(t, s3, { engine })
+  let clock = (): Date => new Date()
+  const { call, token } = await startService(t, s3, { engine, adapt: services => ({ ...services, now: () => clock() }) })
   const ada = await token('ada')
   const grace = await token('grace')
 
@@ -109,6 +110,32 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.equal(new URL((await ask({ fileId: open })).json().download.url).searchParams.get('X-Amz-Expires'), '60')
   })
 
+  t.test('a URL that nobody asked a life for is the same for a third of its life, and brings the bytes all along', async t => {
+    t.teardown(() => { clock = () => new Date() })
+    const seconds = 1000
+    const window = 300 * seconds
+    // Windows that have begun already: a store need not take signatures of the future.
+    const begin = Math.floor(Date.now() / window) * window
+    const askAt = async (time: number, body: object = {}) => {
+      clock = () => new Date(time)
+      return (await ask({ fileId: own, ...body })).json().download as { method: string, url: string, headers: Record<string, string>, expiresAt: string }
+    }
+    const first = await askAt(begin - window)
+    const last = await askAt(begin - 1)
+    t.equal(first.url, last.url, 'byte for byte')
+    t.strictSame((await send(last)).body, picture)
+    t.equal(Date.parse(last.expiresAt), begin - window + 900 * seconds, 'at least two thirds of its life are left')
+    t.equal(expiryOf(last.url), Date.parse(last.expiresAt), 'which is what the store goes by')
+    clock = () => new Date(begin - 1)
+    t.equal((await call('GET', `/downloads/${own}`, { token: ada })).headers.location, last.url, 'redirects lead to the same')
+    const next = await askAt(begin)
+    t.not(next.url, last.url)
+    t.strictSame((await send(next)).body, picture)
+    t.equal(Date.parse(next.expiresAt), begin + 900 * seconds)
+    t.not((await askAt(begin, { disposition: 'attachment' })).url, next.url)
+    t.equal(Date.parse((await askAt(begin - 1, { expiresInSeconds: 600 })).expiresAt), begin - seconds + 600 * seconds, 'who asks for a life gets exactly that')
+  })
+
   const readers: ReadonlyArray<[name: string, id: string, as: string | undefined, post: number, get: number]> = [
     ['a private file for its owner', own, ada, 201, 307],
     ['a private file for another user', own, grace, 404, 404],
@@ -148,4 +175,10 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.match((await ask({ fileId: file.id })).json(), { status: 409, code: 'FILE_NOT_READY' })
     t.match((await ask({ fileId: file.id }, grace)).json(), { status: 404, code: 'FILE_NOT_FOUND' })
   })
+}
+
+function expiryOf (url: string): number {
+  const { searchParams } = new URL(url)
+  const [, year, month, day, hour, minute, second] = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(searchParams.get('X-Amz-Date') ?? '') ?? []
+  return Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second)) + Number(searchParams.get('X-Amz-Expires')) * 1000
 }

@@ -288,6 +288,28 @@ t.test('F37 T27: a URL never promises to outlive its credentials', async t => {
   short.close()
 })
 
+t.test('a GET of a window begins with it, ends with its credentials, and changes with them', async t => {
+  const window = 300_000
+  const begin = Math.floor(Date.now() / window) * window
+  const expiration = new Date(begin + 200_000)
+  let clamped = 0
+  let sessionToken = 'first'
+  const storage = createS3ObjectStorage({ region: 'us-east-1', endpoint: s3.endpoint, forcePathStyle: true, credentials: async () => ({ ...s3.credentials, sessionToken, expiration }), onClamp: () => { clamped++ } })
+  t.teardown(() => storage.close())
+  const ask = async (time: number) => await storage.presignGet({ bucket, key: 'k', ...get, signedAt: new Date(time), expiresInSeconds: 900, windowSeconds: 300 })
+  const { url, expiresAt } = await ask(begin + 140_000)
+  t.equal(url, (await ask(begin)).url)
+  t.match(url, 'X-Amz-Security-Token=first')
+  t.equal(expiresAt.getTime(), expiration.getTime())
+  t.equal(new URL(url).searchParams.get('X-Amz-Expires'), '200', 'counted from the beginning of the window')
+  t.equal(clamped, 2)
+  await t.rejects(ask(begin + 141_000), { code: 'NOT_READY' }, 'what is left counts from now')
+  const { url: before } = await ask(begin - 1)
+  t.match(new URL(before).searchParams.get('X-Amz-Expires'), '500')
+  sessionToken = 'second'
+  t.match((await ask(begin)).url, 'X-Amz-Security-Token=second')
+})
+
 async function startFaulty (t: Test, listener: RequestListener) {
   let requests = 0
   const server = createServer((request, reply) => {
