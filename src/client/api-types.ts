@@ -435,7 +435,7 @@ export interface paths {
     put?: never;
     /**
          * Ask for a download URL
-         * @description Signs a GET or a HEAD for a ready file; for one that is scanned, to tokens with the scope `files:scan` alone. The reply of the store will carry the verified content type and the disposition and file name chosen here, whatever the object was stored with.
+         * @description Signs a GET or a HEAD for a ready file; for one that is scanned, to tokens with the scope `files:scan` alone. The reply of the store will carry the verified content type and the disposition and file name chosen here, whatever the object was stored with. Without `expiresInSeconds`, the same question gets the same URL for a third of its life, so that browsers and CDNs can cache what it brings.
          */
     post: operations['createDownload'];
     delete?: never;
@@ -4009,7 +4009,7 @@ export interface operations {
                      * @example holiday.png
                      */
           filename?: string;
-          /** @description How long the URL lives; at most, and by default, what the policy says. */
+          /** @description How long the URL lives, from now; at most what the policy says. When left out, it is that much from the beginning of a window on in which everyone gets the same URL, and at least two thirds of it are left. */
           expiresInSeconds?: number;
         };
       };
@@ -4040,7 +4040,10 @@ export interface operations {
                              * @enum {string}
                              */
               disposition: 'inline' | 'attachment';
-              /** Format: date-time */
+              /**
+                             * Format: date-time
+                             * @description When the URL ends; the same as in the URL.
+                             */
               expiresAt: string;
             };
           };
