@@ -1,21 +1,33 @@
 # The service alone: no compiler, no test tools, no development mode, no root.
 
-FROM node:22-bookworm-slim AS build
+# The exact Node that CI runs the tests on. A tag can be moved, a digest cannot: ask for today's with
+# `docker buildx imagetools inspect node:24.21.0-bookworm-slim`, and build with
+# `--build-arg NODE_IMAGE=node:24.21.0-bookworm-slim@sha256:…`.
+ARG NODE_IMAGE=node:24.21.0-bookworm-slim
+
+# Nothing that ends up in the image is made for one processor, so it is made on that of the builder, whatever the
+# image is for: `docker buildx build --platform linux/amd64,linux/arm64 .`
+FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 # Nothing that is needed here has an install script, so none may run.
-RUN npm ci --omit=optional --ignore-scripts
+RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
 RUN npm run build
 
-FROM node:22-bookworm-slim AS dependencies
-WORKDIR /app
+FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS dependencies
+WORKDIR /presignd
 COPY package.json package-lock.json .npmrc ./
-# The one optional dependency is SQLite for Node 20; Node 22 brings its own.
+# The one optional dependency is SQLite for Node 20; later ones bring their own.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --force
+# What is in node_modules, told by CycloneDX. `npm sbom --omit=dev` would leave out what development needs as well.
+RUN npm pkg delete devDependencies optionalDependencies && \
+    npm sbom --sbom-format=cyclonedx --sbom-type=application >sbom.cdx.json
+# Types and source maps are for those who write code.
+RUN find node_modules -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' \) -delete
 
-FROM node:22-bookworm-slim
+FROM ${NODE_IMAGE}
 LABEL org.opencontainers.image.title="presignd" \
       org.opencontainers.image.description="Signs S3 uploads, checks them, remembers them. The bytes never pass through it." \
       org.opencontainers.image.licenses="MIT" \
@@ -25,12 +37,16 @@ ENV NODE_ENV=production \
     HOST=0.0.0.0 \
     PORT=3000
 WORKDIR /app
-COPY --from=dependencies /app/node_modules ./node_modules
+COPY --from=dependencies /presignd/node_modules ./node_modules
+COPY --from=dependencies /presignd/sbom.cdx.json ./
 COPY --from=build /app/dist ./dist
 COPY package.json LICENSE policies.example.yaml ./
-USER node
+COPY deploy/presignd /usr/local/bin/
+# The user `node` by its number: Kubernetes cannot tell from a name that it is not root.
+USER 1000:1000
 EXPOSE 3000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then(reply => process.exit(reply.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "--disable-warning=ExperimentalWarning", "dist/cli.js", "serve"]
+ENTRYPOINT ["presignd"]
+CMD ["serve"]

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { Script } from 'node:vm'
 import t from 'tap'
 import { parse } from 'yaml'
@@ -21,12 +21,13 @@ interface Compose {
   volumes: Record<string, unknown>
   configs: Record<string, { content: string }>
 }
-interface Stage { base: string, name: string | null, instructions: Array<{ name: string, value: string }> }
+interface Stage { base: string, platform: string | null, name: string | null, instructions: Array<{ name: string, value: string }> }
 
 const readText = (name: string): string => readFileSync(name, 'utf8')
 const packageJson = JSON.parse(readText('package.json')) as { version: string, license: string, engines: { node: string } }
 // What the AWS SDK reads by itself, and what Node and npm packages look at.
-const FOREIGN_VARIABLES = new Set(['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'NODE_ENV'])
+// And what the Dockerfile is told.
+const FOREIGN_VARIABLES = new Set(['NODE_IMAGE', 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'NODE_ENV'])
 const SECRET_NAME = /SECRET|PASSWORD|TOKEN|ACCESS_KEY|CREDENTIAL|PRIVATE/i
 
 t.test('Dockerfile', async t => {
@@ -38,7 +39,16 @@ t.test('Dockerfile', async t => {
   t.test('has stages to build and to install in, and a last one that does neither', async t => {
     t.ok(stages.length >= 2)
     t.same(valuesOf('RUN'), [])
-    for (const { base } of stages) t.match(base, /^node:22[\w.-]*-slim$/, 'each base is pinned by tag')
+    for (const { base } of stages) t.match(base, /^\$\{NODE_IMAGE\}$/, 'one base for all, which may be given from outside with a digest')
+  })
+
+  t.test('stands on the exact Node that CI runs the tests on', async t => {
+    const [, version] = /^ARG NODE_IMAGE=node:(\d+\.\d+\.\d+)-bookworm-slim$/m.exec(readText('Dockerfile')) ?? []
+    t.equal(version, /^NODE_24=(.*)$/m.exec(readText('.ci/run'))?.[1])
+  })
+
+  t.test('makes what it copies on the processor of the builder, and is itself of any', async t => {
+    t.same(stages.map(stage => stage.platform), [...stages.slice(0, -1).map(() => '$BUILDPLATFORM'), null])
   })
 
   t.test('copies from stages that exist, and files that exist and are not ignored', async t => {
@@ -75,15 +85,17 @@ t.test('Dockerfile', async t => {
 
   t.test('runs as a user who is not root', async t => {
     const user = valuesOf('USER').at(-1)
-    t.equal(user, 'node')
+    t.match(user, /^[1-9]\d*:[1-9]\d*$/, 'by number, so that Kubernetes can tell')
     t.ok(last.instructions.findLastIndex(it => it.name === 'USER') < last.instructions.findLastIndex(it => it.name === 'CMD'))
   })
 
   t.test('starts the same program as npm start, in exec form, so that it gets the signals', async t => {
     const { scripts } = JSON.parse(readText('package.json')) as { scripts: Record<string, string> }
-    const command = JSON.parse(valuesOf('CMD').at(-1) ?? '') as string[]
-    t.equal(command.join(' '), scripts['start'])
-    t.same(valuesOf('ENTRYPOINT'), [])
+    const [command = '', ...args] = [...valuesOf('ENTRYPOINT'), ...valuesOf('CMD')].flatMap(value => JSON.parse(value) as string[])
+    t.same(valuesOf('COPY').filter(copy => copy.endsWith(' /usr/local/bin/')), [`deploy/${command} /usr/local/bin/`])
+    const [, program = ''] = /^exec (.*) "\$@"$/m.exec(readText(`deploy/${command}`)) ?? []
+    t.equal([program.replace('/app/', ''), ...args].join(' '), scripts['start'])
+    t.ok(statSync(`deploy/${command}`).mode & 0o001, 'anyone may run it')
     t.same(valuesOf('STOPSIGNAL'), ['SIGTERM'])
   })
 
@@ -217,9 +229,9 @@ function parseDockerfile (text: string): Stage[] {
     const [, name = '', value = ''] = /^([A-Z]+)\s+(.*)$/.exec(line) ?? []
     if (name === '') throw new Error(`Not an instruction: ${line}`)
     if (name === 'FROM') {
-      const [base = '', , stage = null] = value.split(/\s+/)
-      stages.push({ base, name: stage, instructions: [] })
-    } else {
+      const [, platform = null, base = '', stage = null] = /^(?:--platform=(\S+) )?(\S+)(?: AS (\S+))?$/.exec(value) ?? []
+      stages.push({ base, platform, name: stage, instructions: [] })
+    } else if (stages.length > 0 || name !== 'ARG') {
       stages.at(-1)?.instructions.push({ name, value })
     }
   }
