@@ -1,3 +1,4 @@
+import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { isIP } from 'node:net'
 
 // The rules that a schema cannot say. Each adds one line to `problems`, which names the variable and the rule.
@@ -15,9 +16,46 @@ export function checkUrl (name: string, value: string, problems: string[]): stri
 
 /** Keys that arrive over plain http can be swapped on the way; loopback has no way. */
 export function checkSecureUrl (name: string, value: string, problems: string[]): void {
+  if (!isSecure(value)) problems.push(`${name} must be an https URL`)
+}
+
+function isSecure (value: string): boolean {
   const url = parseUrl(value)
   const isLoopback = url && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
-  if (!url || !(url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback))) problems.push(`${name} must be an https URL`)
+  return url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback === true)
+}
+
+const CLOUDFRONT_NAMES = ['CLOUDFRONT_URL', 'CLOUDFRONT_KEY_PAIR_ID', 'CLOUDFRONT_PRIVATE_KEY'] as const
+type CloudFrontVariables = { readonly DOWNLOAD_SIGNER: string } & { readonly [Name in typeof CLOUDFRONT_NAMES[number]]?: string }
+
+/** All of the variables for CloudFront, or none. */
+export function checkCloudFront (variables: CloudFrontVariables, problems: string[]): { url: string, keyPairId: string, privateKey: string } | null {
+  const isOn = variables.DOWNLOAD_SIGNER === 'cloudfront'
+  for (const name of CLOUDFRONT_NAMES) {
+    if (isOn && !variables[name]) problems.push(`${name} is not set: DOWNLOAD_SIGNER=cloudfront needs it`)
+    if (!isOn && variables[name]) problems.push(`${name} is set without DOWNLOAD_SIGNER=cloudfront: set both, or neither`)
+  }
+  const { CLOUDFRONT_URL: url, CLOUDFRONT_KEY_PAIR_ID: keyPairId, CLOUDFRONT_PRIVATE_KEY: privateKey } = variables
+  if (!isOn || !url || !keyPairId || !privateKey) return null
+  if (!isSecure(url) || parseUrl(url)?.origin !== url) problems.push('CLOUDFRONT_URL must be an https origin like https://d111111abcdef8.cloudfront.net (no path, no trailing slash)')
+  if (!/^[A-Z0-9]{10,32}$/.test(keyPairId)) problems.push('CLOUDFRONT_KEY_PAIR_ID must be the id of a public key like K2JCJMDEHXQW5F')
+  const key = parsePrivateKey(privateKey)
+  if (!key) problems.push('CLOUDFRONT_PRIVATE_KEY must be a private key in PEM, without a passphrase')
+  else if (!isForCloudFront(key)) problems.push('CLOUDFRONT_PRIVATE_KEY must be RSA of 2048 bits, or ECDSA on P-256: CloudFront takes no other')
+  return { url, keyPairId, privateKey }
+}
+
+/** @see https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_PublicKey.html */
+function isForCloudFront ({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boolean {
+  return (asymmetricKeyType === 'rsa' && asymmetricKeyDetails?.modulusLength === 2048) || (asymmetricKeyType === 'ec' && asymmetricKeyDetails?.namedCurve === 'prime256v1')
+}
+
+function parsePrivateKey (pem: string): KeyObject | null {
+  try {
+    return createPrivateKey(pem)
+  } catch {
+    return null
+  }
 }
 
 export function checkOrigin (value: string, problems: string[]): string {

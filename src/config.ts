@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { Ajv } from 'ajv'
-import { checkAddressRange, checkCookieName, checkDatabaseUrl, checkOrigin, checkRedisUrl, checkSecret, checkSecureUrl, checkTopicArn, checkUrl, list } from './config-rules.js'
+import { checkAddressRange, checkCloudFront, checkCookieName, checkDatabaseUrl, checkOrigin, checkRedisUrl, checkSecret, checkSecureUrl, checkTopicArn, checkUrl, list } from './config-rules.js'
 import { Environment } from './environment.js'
+import type { CloudFrontOptions } from './object-storage/cloudfront.js'
 import { PROVIDER_ABILITIES, type Provider, type StoreAbilities } from './object-storage/providers.js'
 
 /** An unsafe or impossible configuration. Each problem is one line that names the variable and the rule. */
@@ -30,6 +31,8 @@ export interface Config {
   readonly trustProxy: readonly string[]
   readonly uploadUrlTtlSeconds: number
   readonly downloadUrlTtlSeconds: number
+  /** The distribution that downloads go through, where they do. */
+  readonly cloudFront?: CloudFrontOptions
   readonly completeWaitSeconds: number
   readonly sweepIntervalSeconds: number
   readonly rateLimits: { readonly addressPerMinute: number, readonly userPerMinute: number, readonly partsPerMinute: number, readonly redisUrl?: string }
@@ -82,6 +85,7 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     throw new ConfigError(problems)
   }
   const environment = given as unknown as Environment
+  const cloudFront = checkCloudFront(environment, problems)
   if (environment.METRICS_PORT === environment.PORT && environment.PORT !== 0) problems.push('METRICS_PORT must not be PORT: it is a port of its own, which users do not reach')
   const config: Config = {
     host: environment.HOST,
@@ -102,6 +106,7 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     trustProxy: list(environment.TRUST_PROXY).map(range => checkAddressRange(range, problems)),
     uploadUrlTtlSeconds: environment.UPLOAD_URL_TTL_SECONDS,
     downloadUrlTtlSeconds: environment.DOWNLOAD_URL_TTL_SECONDS,
+    ...(cloudFront && { cloudFront }),
     completeWaitSeconds: environment.COMPLETE_WAIT_SECONDS,
     sweepIntervalSeconds: environment.SWEEP_INTERVAL_SECONDS,
     rateLimits: { addressPerMinute: environment.RATE_LIMIT_ADDRESS_PER_MINUTE, userPerMinute: environment.RATE_LIMIT_USER_PER_MINUTE, partsPerMinute: environment.RATE_LIMIT_PARTS_PER_MINUTE, ...(environment.REDIS_URL && { redisUrl: checkRedisUrl(environment.REDIS_URL, problems) }) },

@@ -13,6 +13,7 @@ import { measureFiles } from './files/measure-files.js'
 import { createFilesRepository, type FilesRepository } from './files/files-repository.js'
 import { createInventory, type Inventory } from './files/inventory.js'
 import { joinObjectStorages } from './object-storage/buckets.js'
+import { createCloudFrontPresign } from './object-storage/cloudfront.js'
 import type { ObjectStorage } from './object-storage/object-storage.js'
 import { createS3ObjectStorage, type S3Options } from './object-storage/s3.js'
 import { NO_METRICS, type Metrics, type StateOfThings } from './metrics/metrics.js'
@@ -90,7 +91,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
       }),
       tickets: createTicketsRepository(database),
       inventory: createInventory(database),
-      objectStorage: createObjectStorage(config, buckets, log, metrics),
+      objectStorage: await createObjectStorage(config, buckets, log, metrics),
       policies,
       buckets: new Map([...buckets].map(([name, { bucket }]) => [name, bucket])),
       webhooks: {
@@ -168,9 +169,11 @@ async function measureState (database: Kysely<Database>, outbox: Outbox, now: Da
   return { files, sweeperLagSeconds: secondsSince(oldestCheckAt), outboxOldestSeconds: secondsSince(await outbox.findOldest()) }
 }
 
-function createObjectStorage (config: Config, buckets: ReadonlyMap<string, BucketEntry>, log: Logger, metrics: Metrics): ObjectStorage {
+async function createObjectStorage (config: Config, buckets: ReadonlyMap<string, BucketEntry>, log: Logger, metrics: Metrics): Promise<ObjectStorage> {
+  const cdn = config.cloudFront && await createCloudFrontPresign(config.cloudFront)
   const onClockSkew = (seconds: number): void => log.warn({ seconds }, 'the clock of this server and that of the object storage differ: set it by NTP')
-  const open = (entry?: BucketEntry): ObjectStorage => createS3ObjectStorage({ ...s3Options(config, entry), onClockSkew, onCall: metrics.objectStorage, onClamp: metrics.urlTtlClamped })
+  // The distribution is in front of the bucket of the environment alone.
+  const open = (entry?: BucketEntry): ObjectStorage => createS3ObjectStorage({ ...s3Options(config, entry), ...(!entry && { cdn }), onClockSkew, onCall: metrics.objectStorage, onClamp: metrics.urlTtlClamped })
   return joinObjectStorages(open(), new Map([...buckets.values()].map(entry => [entry.bucket, open(entry)])))
 }
 

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { writeFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -21,6 +22,10 @@ t.test('the least configuration works, with safe defaults', async t => {
   })
   t.ok(Object.isFrozen(config) && Object.isFrozen(config.jwt))
 })
+
+const pem = { type: 'pkcs8', format: 'pem' } as const
+const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048, publicKeyEncoding: { type: 'spki', format: 'pem' }, privateKeyEncoding: pem })
+const cloudFront = { DOWNLOAD_SIGNER: 'cloudfront', CLOUDFRONT_URL: 'https://d111111abcdef8.cloudfront.net', CLOUDFRONT_KEY_PAIR_ID: 'K2JCJMDEHXQW5F', CLOUDFRONT_PRIVATE_KEY: privateKey }
 
 const bad: ReadonlyArray<[name: string, env: Record<string, string | undefined>, problem: RegExp]> = [
   ['no bucket', { S3_BUCKET: undefined }, /^S3_BUCKET is not set: /],
@@ -48,6 +53,20 @@ const bad: ReadonlyArray<[name: string, env: Record<string, string | undefined>,
   ['another database', { DATABASE_URL: 'mysql://x' }, /^DATABASE_URL must begin with/],
   ['an endpoint with credentials', { S3_ENDPOINT: 'https://a:b@s3.example' }, /^S3_ENDPOINT must not hold credentials/],
   ['an endpoint that is no URL', { S3_ENDPOINT: 's3.example' }, /^S3_ENDPOINT must be an http or https URL/],
+  ['another signer of downloads', { DOWNLOAD_SIGNER: 'fastly' }, /^DOWNLOAD_SIGNER must be one of s3, cloudfront$/],
+  ['CloudFront without its address', { ...cloudFront, CLOUDFRONT_URL: undefined }, /^CLOUDFRONT_URL is not set: DOWNLOAD_SIGNER=cloudfront needs it$/],
+  ['CloudFront without the id of a key', { ...cloudFront, CLOUDFRONT_KEY_PAIR_ID: undefined }, /^CLOUDFRONT_KEY_PAIR_ID is not set/],
+  ['CloudFront without a key', { ...cloudFront, CLOUDFRONT_PRIVATE_KEY: undefined }, /^CLOUDFRONT_PRIVATE_KEY is not set/],
+  ['an address of CloudFront that is not used', { CLOUDFRONT_URL: cloudFront.CLOUDFRONT_URL }, /^CLOUDFRONT_URL is set without DOWNLOAD_SIGNER=cloudfront: set both, or neither$/],
+  ['a key of CloudFront that is not used', { CLOUDFRONT_PRIVATE_KEY: privateKey }, /^CLOUDFRONT_PRIVATE_KEY is set without/],
+  ['T41: CloudFront over http', { ...cloudFront, CLOUDFRONT_URL: 'http://d111111abcdef8.cloudfront.net' }, /^CLOUDFRONT_URL must be an https origin/],
+  ['CloudFront below a path', { ...cloudFront, CLOUDFRONT_URL: 'https://d111111abcdef8.cloudfront.net/files' }, /^CLOUDFRONT_URL must be an https origin/],
+  ['a key of CloudFront for its id', { ...cloudFront, CLOUDFRONT_KEY_PAIR_ID: 'my-key' }, /^CLOUDFRONT_KEY_PAIR_ID must be the id/],
+  ['a public key for CloudFront', { ...cloudFront, CLOUDFRONT_PRIVATE_KEY: publicKey }, /^CLOUDFRONT_PRIVATE_KEY must be a private key in PEM/],
+  ['a key of CloudFront with a passphrase', { ...cloudFront, CLOUDFRONT_PRIVATE_KEY: generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey.export({ ...pem, cipher: 'aes-256-cbc', passphrase: 'x' }).toString() }, /^CLOUDFRONT_PRIVATE_KEY must be a private key in PEM/],
+  ['a key of CloudFront on another curve', { ...cloudFront, CLOUDFRONT_PRIVATE_KEY: generateKeyPairSync('ec', { namedCurve: 'secp384r1' }).privateKey.export(pem).toString() }, /^CLOUDFRONT_PRIVATE_KEY must be RSA of 2048 bits, or ECDSA on P-256/],
+  ['T41: a short key of CloudFront', { ...cloudFront, CLOUDFRONT_PRIVATE_KEY: generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export(pem).toString() }, /^CLOUDFRONT_PRIVATE_KEY must be RSA of 2048 bits/],
+  ['an Ed25519 key for CloudFront', { ...cloudFront, CLOUDFRONT_PRIVATE_KEY: generateKeyPairSync('ed25519').privateKey.export(pem).toString() }, /^CLOUDFRONT_PRIVATE_KEY must be RSA of 2048 bits/],
   ['a cookie whose name is none', { UPPY_COOKIE: 'my session' }, /^UPPY_COOKIE must be the name of a cookie/],
   ['an unknown provider', { S3_PROVIDER: 'dropbox' }, /^S3_PROVIDER must be one of aws, r2, minio, ceph, b2, gcs, wasabi, spaces, generic$/],
   ['an unknown log level', { LOG_LEVEL: 'loud' }, /^LOG_LEVEL must be one of fatal, error/],
@@ -68,6 +87,7 @@ for (const [name, env, problem] of bad) {
       t.ok(problems.some(line => problem.test(line)), problems.join(' | '))
       t.ok(problems.every(line => !line.includes('\n')))
       t.notMatch(problems.join(), good.JWT_SECRET, 'without the secret itself')
+      t.notMatch(problems.join(), /BEGIN|MII/, 'and without a key')
     }
   })
 }
@@ -104,6 +124,15 @@ t.test('reads a secret from a file, and an audience "any" with a warning', async
   t.strictSame(config.jwt.keys, { secret: 'y'.repeat(40) })
   t.equal(config.jwt.audiences, undefined)
   t.match(config.warnings, [/JWT_AUDIENCE/])
+})
+
+t.test('takes the keys that CloudFront takes, from a file too', async t => {
+  const file = join(t.testdir(), 'key.pem')
+  writeFileSync(file, privateKey)
+  t.match(loadConfig({ ...good, ...cloudFront, CLOUDFRONT_PRIVATE_KEY: undefined, CLOUDFRONT_PRIVATE_KEY_FILE: file }).cloudFront, { url: cloudFront.CLOUDFRONT_URL, keyPairId: 'K2JCJMDEHXQW5F', privateKey: privateKey.trim() })
+  const onP256 = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey.export({ type: 'sec1', format: 'pem' }).toString()
+  t.ok(loadConfig({ ...good, ...cloudFront, CLOUDFRONT_PRIVATE_KEY: onP256 }).cloudFront)
+  t.equal(loadConfig(good).cloudFront, undefined)
 })
 
 t.test('.env.example lists every variable with its description and default', async t => {

@@ -8,10 +8,10 @@ const FIT = 0
 const UNFIT = 1
 
 /** Secrets as a whole, and addresses that may hold one. */
-const SECRETS = new Set(['JWT_SECRET', 'EVENTS_TOKEN'])
+const SECRETS = new Set(['JWT_SECRET', 'EVENTS_TOKEN', 'CLOUDFRONT_PRIVATE_KEY'])
 const ADDRESSES = new Set(['DATABASE_URL', 'REDIS_URL'])
 /** What only our variables begin with: another name with one of these is a slip. */
-const OWN_PREFIXES = ['S3_', 'JWT_', 'RATE_LIMIT_', 'UPLOAD_URL_', 'DOWNLOAD_URL_', 'EVENTS_', 'WEBHOOK_', 'SHUTDOWN_DRAIN_', 'SWEEP_']
+const OWN_PREFIXES = ['S3_', 'JWT_', 'RATE_LIMIT_', 'UPLOAD_URL_', 'DOWNLOAD_', 'CLOUDFRONT_', 'EVENTS_', 'WEBHOOK_', 'SHUTDOWN_DRAIN_', 'SWEEP_']
 
 /**
  * Prints every variable with its value, secrets left out, and every policy as it is understood; or all that is wrong

@@ -1,6 +1,7 @@
 import type { Config } from '../config.js'
 import type { PolicySet } from '../policies/load-policies.js'
 import { probeAccess } from './access.js'
+import { cdnProbes } from './cdn.js'
 import { checksumProbes } from './checksums.js'
 import { copyProbes } from './copies.js'
 import { applyCors, corsProbes } from './cors.js'
@@ -69,7 +70,7 @@ async function * examine (site: Site, apply: boolean, signal: AbortSignal | unde
 
 function probesFor (site: Site): ReadonlyArray<Probe<Site>> {
   return [
-    ...uploadProbes, ...unsignedHeaderProbes, ...checksumProbes, ...downloadProbes, ...formProbes, ...copyProbes,
+    ...uploadProbes, ...unsignedHeaderProbes, ...checksumProbes, ...downloadProbes, ...cdnProbes, ...formProbes, ...copyProbes,
     ...(site.uses('multipart') ? multipartProbes : []),
     ...corsProbes, ...lifecycleProbes, ...publicAccessProbes,
     ...providerProbes

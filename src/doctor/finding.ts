@@ -3,7 +3,7 @@ export const FINDING_IDS = [
   'database', 'migrations', 'token-keys',
   'endpoint', 'clock', 'credentials', 'region', 'bucket', 'credentials-life', 'missing-key', 'public-endpoint', 'put',
   'create-only-put', 'signature', 'expiry', 'future-date', 'signed-type', 'signed-length', 'unsigned-acl', 'unsigned-copy-source', 'checksums',
-  'download', 'post', 'post-length', 'post-fields', 'copy', 'copy-condition', 'create-only-copy', 'multipart', 'part-length', 'unequal-parts', 'create-only-complete',
+  'download', 'cdn', 'cdn-unsigned', 'cdn-staging', 'cdn-headers', 'post', 'post-length', 'post-fields', 'copy', 'copy-condition', 'create-only-copy', 'multipart', 'part-length', 'unequal-parts', 'create-only-complete',
   'cors', 'cors-methods', 'cors-headers', 'cors-etag', 'lifecycle-parts', 'lifecycle-staging', 'lifecycle-files', 'public-access', 'public-access-block', 'provider',
   'delete'
 ] as const

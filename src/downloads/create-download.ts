@@ -31,6 +31,8 @@ export async function createDownload (services: Services, user: User | null, bod
     method: body.method ?? 'GET',
     contentType: file.contentType,
     contentDisposition: renderContentDisposition(disposition, filename),
+    // What a scanner looks at is not settled yet.
+    viaCdn: file.status === 'ready',
     signedAt: services.now(),
     expiresInSeconds: body.expiresInSeconds ?? longest,
     // Who asks for a life gets exactly that.

@@ -67,6 +67,8 @@ export interface PresignGet extends ObjectLocation, Signing {
   readonly windowSeconds?: number
   readonly contentType: string
   readonly contentDisposition: string
+  /** A GET may go through the CDN in front of the bucket, where there is one: only for bytes that are settled. */
+  readonly viaCdn?: boolean
 }
 
 /** What the store says of an object. */

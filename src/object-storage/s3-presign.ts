@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { ApiError } from '../errors.js'
-import type { Checksum, ObjectLocation, ObjectStorage } from './object-storage.js'
+import type { Checksum, ObjectLocation, ObjectStorage, PresignedRequest, PresignGet } from './object-storage.js'
 import { CONTENT_SHA256, HOLE, presignAlike, presignUrl, signPostPolicy, UNSIGNED_PAYLOAD, type RequestToSign, type SigningKey } from './sigv4.js'
 
 export interface PresignOptions {
@@ -12,6 +12,8 @@ export interface PresignOptions {
   readonly bindsPayload: boolean
   /** Hears of every URL that ends early, with its credentials. */
   readonly onClamp?: () => void
+  /** Signs GETs that may go through a CDN. */
+  readonly cdn?: ((get: PresignGet) => PresignedRequest<'GET'>) | undefined
   /** @throws {ApiError} CLOCK_SKEW */
   readonly checkClock?: (bucket: string) => void
 }
@@ -27,7 +29,7 @@ const PARTS_PER_TURN = 50
 const MIN_LIFE_SECONDS = 60
 
 /** The half of the port that signs. Only reading the credentials may take time. */
-export function createPresign ({ client, bindsPayload, onClamp = () => {}, checkClock = () => {} }: PresignOptions): Presign {
+export function createPresign ({ client, bindsPayload, onClamp = () => {}, cdn, checkClock = () => {} }: PresignOptions): Presign {
   const bucketUrls = new Map<string, Promise<URL>>()
   // The SDK gives the same object until it has renewed the credentials.
   const keys = new WeakMap<object, SigningKey>()
@@ -118,19 +120,28 @@ export function createPresign ({ client, bindsPayload, onClamp = () => {}, check
       return { parts: presigned, expiresAt }
     },
 
-    async presignGet ({ method, contentType, contentDisposition, ...get }) {
-      return await presign(get, method, get, [
-        ['response-content-type', contentType],
-        ['response-content-disposition', contentDisposition],
-        ['response-cache-control', `private, max-age=${get.expiresInSeconds}`],
-        ...(method === 'GET' ? [['x-id', 'GetObject']] as const : [])
-      ])
+    async presignGet (get) {
+      // A URL of a CDN binds no method: one for HEAD would do for GET.
+      if (cdn && get.viaCdn && get.method === 'GET') {
+        checkClock(get.bucket)
+        return cdn(get)
+      }
+      return await presign(get, get.method, get, [...responseOverrides(get), ...(get.method === 'GET' ? [['x-id', 'GetObject']] as const : [])])
     },
 
     async presignDelete (location) {
       return await presign(location, 'DELETE', location, [['x-id', 'DeleteObject']])
     }
   }
+}
+
+/** What the reply says of the object, whatever it was stored with. */
+export function responseOverrides ({ contentType, contentDisposition, expiresInSeconds }: PresignGet): RequestToSign['query'] {
+  return [
+    ['response-content-type', contentType],
+    ['response-content-disposition', contentDisposition],
+    ['response-cache-control', `private, max-age=${expiresInSeconds}`]
+  ]
 }
 
 /** Whole seconds, as signatures have them, and a multiple of the window: never later than `signedAt`, so that no store finds it in the future for that. */

@@ -5,7 +5,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { ApiError } from '../errors.js'
 import { createClockWatch } from './clock-watch.js'
-import type { Checksum, ObjectStorage, StoredObject, StoredPart } from './object-storage.js'
+import type { Checksum, ObjectStorage, PresignedRequest, PresignGet, StoredObject, StoredPart } from './object-storage.js'
 import { s3ClientConfig, type S3Address } from './s3-client-config.js'
 import { createPresign } from './s3-presign.js'
 
@@ -20,6 +20,8 @@ export interface S3Options extends S3Address {
   readonly onCall?: (operation: string, status: number | 'none') => void
   /** Hears of every URL that ends early, with its credentials. */
   readonly onClamp?: () => void
+  /** Signs the GETs that may go through the CDN in front of the buckets. */
+  readonly cdn?: ((get: PresignGet) => PresignedRequest<'GET'>) | undefined
 }
 
 /** The whole of one call, retries included. */
@@ -44,7 +46,7 @@ const SET_BY_FETCH = new Set(['no-cache', 'max-age=0'])
  * An S3 store: the AWS SDK asks it, one client for the life of the process, credentials from the SDK's own
  * provider chain; URLs are signed here.
  */
-export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, onClockSkew = () => {}, onCall = () => {}, onClamp = () => {}, ...address }: S3Options): ObjectStorage {
+export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, onClockSkew = () => {}, onCall = () => {}, onClamp = () => {}, cdn, ...address }: S3Options): ObjectStorage {
   const client = new S3Client(s3ClientConfig(address, REQUEST_TIMEOUT_MS))
   const patient = new S3Client(s3ClientConfig(address, COMPLETE_TIMEOUT_MS))
   const publicClient = publicEndpoint === undefined ? client : new S3Client(s3ClientConfig({ ...address, endpoint: publicEndpoint }, REQUEST_TIMEOUT_MS))
@@ -93,7 +95,7 @@ export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, o
   }
 
   return {
-    ...createPresign({ client: publicClient, bindsPayload, onClamp, checkClock: bucket => clock.check(async () => await client.send(new HeadBucketCommand({ Bucket: bucket }))) }),
+    ...createPresign({ client: publicClient, bindsPayload, onClamp, cdn, checkClock: bucket => clock.check(async () => await client.send(new HeadBucketCommand({ Bucket: bucket }))) }),
 
     async headObject ({ bucket, key }) {
       const command = new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' })

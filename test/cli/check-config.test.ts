@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { runNode } from '../helpers/process.js'
@@ -29,6 +30,18 @@ t.test('presignd config check prints what is set and what is not, without a secr
   t.match(policies, { pictures: { maxSizeBytes: 1000, uploadUrlTtlSeconds: 900, requiredClaims: { plan: 'pro' } } })
   t.notMatch(running.stdout(), /hunter2/)
   t.notOk(running.stdout().includes(SECRET))
+})
+
+t.test('a key of CloudFront is a secret, and a name that only looks like one of its variables is told', async t => {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+  const env = { DOWNLOAD_SIGNER: 'cloudfront', CLOUDFRONT_URL: 'https://d111111abcdef8.cloudfront.net', CLOUDFRONT_KEY_PAIR_ID: 'K2JCJMDEHXQW5F', CLOUDFRONT_PRIVATE_KEY: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
+  const running = check(t, env)
+  t.equal(await running.ended, 0, running.stderr())
+  t.match(JSON.parse(running.stdout()).variables, { ...env, CLOUDFRONT_PRIVATE_KEY: '[secret]' })
+  t.notMatch(running.stdout(), /PRIVATE KEY-/)
+  const slipped = check(t, { ...env, CLOUDFRONT_DOMAIN: 'd111111abcdef8.cloudfront.net' })
+  t.equal(await slipped.ended, 1)
+  t.match(slipped.stderr(), /CLOUDFRONT_DOMAIN is not a variable/)
 })
 
 t.test('what Kubernetes tells of a service with the name s3 is no slip of anyone', async t => {
