@@ -21,7 +21,7 @@ export interface Server {
 }
 
 /** How long requests under way may take once no new ones are taken. */
-const FINISH_TIMEOUT_MS = 15_000
+export const FINISH_TIMEOUT_MS = 15_000
 
 /** Config → services → app → listen. */
 export async function startServer (config: Config, development?: AppOptions['development']): Promise<Server> {

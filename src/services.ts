@@ -148,7 +148,8 @@ export function runInBackground ({ background, log }: Services, work: Promise<un
   background.add(done)
 }
 
-const BACKGROUND_TIMEOUT_MS = 5_000
+/** How long work that no reply waits for may still take when the process ends. */
+export const BACKGROUND_TIMEOUT_MS = 5_000
 
 export async function closeServices (services: Services): Promise<void> {
   // What takes longer than this is taken up by another process once its lease has run out.

@@ -1,8 +1,12 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { Script } from 'node:vm'
+import { Ajv } from 'ajv'
 import t from 'tap'
 import { parse } from 'yaml'
 import { Environment } from '../src/environment.js'
+import { FINISH_TIMEOUT_MS } from '../src/server.js'
+import { BACKGROUND_TIMEOUT_MS } from '../src/services.js'
+import { runNode } from './helpers/process.js'
 
 interface Service {
   image?: string
@@ -11,6 +15,7 @@ interface Service {
   healthcheck?: { test: string[] }
   ports?: string[]
   init?: boolean
+  stop_grace_period?: string
   read_only?: boolean
   security_opt?: string[]
   volumes?: string[]
@@ -128,6 +133,27 @@ t.test('compose.yaml', async t => {
   const compose = parse(text) as Compose
   const { presignd, postgres, s3, bucket } = compose.services
   if (!presignd || !postgres || !s3 || !bucket) throw new Error('compose.yaml lacks a service')
+
+  t.test('is what the Compose Specification describes', async t => {
+    // The schema of https://github.com/compose-spec/compose-spec, as the linter brings it.
+    const { $schema, ...schema } = JSON.parse(readText('node_modules/dclint/schemas/compose.schema.json')) as Record<string, unknown>
+    const validate = new Ajv({ strict: false, allErrors: true, validateFormats: false }).compile(schema)
+    t.ok(validate(compose), JSON.stringify(validate.errors))
+    t.notOk(validate({ ...compose, services: { presignd: { ...presignd, helthcheck: {} } } }), 'a slip would be seen')
+  })
+
+  t.test('gives presignd the time that it takes to end', async t => {
+    const drainSeconds = Number(presignd.environment?.['SHUTDOWN_DRAIN_SECONDS'] ?? Environment.properties.SHUTDOWN_DRAIN_SECONDS.default)
+    t.match(presignd.stop_grace_period, /^\d+s$/)
+    t.ok(parseInt(presignd.stop_grace_period ?? '') > drainSeconds + (FINISH_TIMEOUT_MS + BACKGROUND_TIMEOUT_MS) / 1000)
+  })
+
+  t.test('is a configuration that presignd takes', async t => {
+    const filled = Object.entries(presignd.environment ?? {}).map(([name, value]) => [name, value.replaceAll(/\$\{[A-Z0-9_]+:([?-])([^}]*)\}/g, (_, kind, text) => kind === '-' ? text : 'made-up-and-long-enough-for-every-rule')])
+    const running = runNode(t, ['src/cli.ts', 'config', 'check'], { ...Object.fromEntries(filled), POLICIES_FILE: presignd.environment?.['POLICIES_FILE']?.replace('/app/', '') })
+    t.equal(await running.ended, 0, running.stderr())
+    t.equal(running.stderr(), '')
+  })
 
   t.test('sets only variables that presignd knows, and all that it requires', async t => {
     const names = Object.keys(presignd.environment ?? {})
