@@ -12,6 +12,7 @@ import { fileRoutes } from './files/routes.js'
 import { FileBody } from './files/schemas.js'
 import { auditLog } from './plugins/audit-log.js'
 import { authentication } from './plugins/authentication.js'
+import { errorCatalogue } from './plugins/error-catalogue.js'
 import { clientErrorHandler, errorHandler, sendProblem } from './plugins/error-handler.js'
 import { health } from './plugins/health.js'
 import { openapi } from './plugins/openapi.js'
@@ -78,6 +79,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
     ...(config.uppyCookie !== undefined && { cookie: { name: config.uppyCookie, origins: config.corsOrigins } })
   })
   await app.register(userRateLimit, config.rateLimits)
+  await app.register(errorCatalogue)
   await app.register(openapi, { version: VERSION, docsUi: config.docsUi, webhooks: describeWebhooks() })
   // What routes refer to by name, and what openapi.yaml lists as components.
   for (const schema of [Problem, FileBody, PutInstructions, PostInstructions, PartInstructions, MultipartInstructions, PolicyBody, FileEvent]) app.addSchema(schema)

@@ -4,9 +4,12 @@ import { StringEnum } from './string-enum.js'
 
 const codes = Object.keys(errors) as ErrorCode[]
 
+/** The page of the service that `type` leads to, and the anchor on it is the code. A path is the same for every host that it is served from. */
+export const ERROR_CATALOGUE = '/errors'
+
 /** The one shape of everything that is not a success. */
 export const Problem = Type.Object({
-  type: Type.String({ format: 'uri', description: 'Names the kind of error; ends with its code.', examples: ['urn:presignd:error:FILE_TOO_LARGE'] }),
+  type: Type.String({ format: 'uri-reference', description: 'Names the kind of error and leads to what is to be done about it, on this service.', examples: [`${ERROR_CATALOGUE}#FILE_TOO_LARGE`] }),
   title: Type.String({ description: 'The same words for every error of this code.', examples: ['The file is too large'] }),
   status: Type.Integer({ description: 'The HTTP status, once more.', examples: [413] }),
   detail: Type.String({ description: 'What happened and what to do, for people.', examples: ['The policy "pictures" takes files of up to 10485760 bytes; this one has 20000000.'] }),
@@ -43,7 +46,7 @@ function groupByStatus (all: readonly ErrorCode[]): Map<number, ErrorCode[]> {
 /** An error as clients see it. */
 export function toProblem (error: ApiError, requestId: string) {
   return {
-    type: `urn:presignd:error:${error.code}`,
+    type: `${ERROR_CATALOGUE}#${error.code}`,
     title: error.title,
     status: error.status,
     detail: error.detail,

@@ -692,9 +692,9 @@ export interface components {
     /** @description An error, as RFC 9457 describes it. */
     Problem: {
       /**
-             * Format: uri
-             * @description Names the kind of error; ends with its code.
-             * @example urn:presignd:error:FILE_TOO_LARGE
+             * Format: uri-reference
+             * @description Names the kind of error and leads to what is to be done about it, on this service.
+             * @example /errors#FILE_TOO_LARGE
              */
       type: string;
       /**

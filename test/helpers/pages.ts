@@ -43,7 +43,7 @@ export function renderErrorsPage (openapi: string): string {
 ${NOTE}
 
 Whatever is not a success is a problem of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) with the content type \`application/problem+json\`. Tell errors apart by \`code\`: it is part of the API, as
-its status is. \`detail\` is for people and may change; under \`requestId\` the request is in the log; \`retryAfterSeconds\` is there when waiting helps.
+its status is. \`type\` leads to this list on the service itself: \`GET /errors\`. \`detail\` is for people and may change; under \`requestId\` the request is in the log; \`retryAfterSeconds\` is there when waiting helps.
 
 ${sections.join('\n')}`
 }

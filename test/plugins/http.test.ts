@@ -21,6 +21,19 @@ async function raw (service: TestService, bytes: string): Promise<string> {
   })
 }
 
+t.test('the type of every problem leads to what is to be done about it, without a token', async t => {
+  const service = await start(t)
+  const { type } = (await service.call('GET', '/files')).json<{ type: string }>()
+  const { pathname, hash } = new URL(type, 'https://files.example.com/any/address')
+  t.equal(hash, '#UNAUTHENTICATED')
+  const page = await service.call('GET', pathname)
+  t.equal(page.statusCode, 200)
+  t.match(page.headers['content-type'], /^text\/html\b/)
+  const sections = page.body.split('<h2 id="').slice(1)
+  t.same(sections.map(section => section.split('"')[0]), Object.keys(errors))
+  for (const section of sections) t.match(section, /^(\w+)">\1<\/h2>\n<p>\d{3}: .+<\/p>\n<p>.+<\/p>/)
+})
+
 t.test('every error is a problem of RFC 9457', async t => {
   const service = await start(t)
   await service.app.listen({ port: 0, host: '127.0.0.1' })
@@ -30,7 +43,7 @@ t.test('every error is a problem of RFC 9457', async t => {
   function check (t: Test, { status, type, body }: { status: number, type: unknown, body: string }, code: ErrorCode): void {
     t.equal(type, 'application/problem+json')
     const problem = JSON.parse(body)
-    t.strictSame({ code: problem.code, status: problem.status, title: problem.title, type: problem.type }, { code, status: errors[code].status, title: errors[code].title, type: `urn:presignd:error:${code}` })
+    t.strictSame({ code: problem.code, status: problem.status, title: problem.title, type: problem.type }, { code, status: errors[code].status, title: errors[code].title, type: `/errors#${code}` })
     t.equal(status, errors[code].status, 'the status line does not disagree with the body')
     t.match(problem, { detail: /\w/, requestId: /^[\w-]+$/ })
   }
