@@ -23,8 +23,8 @@ import { securityHeaders } from './plugins/security-headers.js'
 import { policyRoutes } from './policies/routes.js'
 import { PolicyBody } from './policies/schemas.js'
 import type { Config } from './config.js'
+import { compileLazily } from './schema-compilers.js'
 import type { Services } from './services.js'
-import { strictAjv } from './strict-ajv.js'
 import { findTicketUser } from './tickets/find-ticket-user.js'
 import { ticketRoutes } from './tickets/routes.js'
 import { uploadRoutes } from './uploads/routes.js'
@@ -64,7 +64,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
     rewriteUrl: forgiveSlashes
   }).withTypeProvider<TypeBoxTypeProvider>()
   acceptJsonAlone(app)
-  validateStrictly(app)
+  compileLazily(app)
 
   await app.register(errorHandler)
   await app.register(auditLog, { audit: services.audit })
@@ -142,13 +142,6 @@ function acceptJsonAlone (app: FastifyInstance): void {
     if (request.body === undefined && request.routeOptions.schema?.body !== undefined) request.body = {}
     done()
   })
-}
-
-/** Fastify would drop unknown properties and turn texts into numbers; here only query strings are read as numbers. */
-function validateStrictly (app: FastifyInstance): void {
-  const exact = strictAjv()
-  const fromText = strictAjv({ coerceTypes: true })
-  app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? exact : fromText).compile(schema as object))
 }
 
 /** A request keeps the id that a trusted proxy gave it; everyone else's is made here. */

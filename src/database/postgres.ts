@@ -1,5 +1,5 @@
 import { PostgresDialect, type Dialect } from 'kysely'
-import pg from 'pg'
+import type pg from 'pg'
 
 const INT8 = 20
 
@@ -12,6 +12,12 @@ const STATEMENT_TIMEOUT_MS = 5000
  *   client, Node ends the process when PostgreSQL restarts
  */
 export function postgresDialect (url: string, onError: (error: Error) => void): Dialect {
+  return new PostgresDialect({ pool: async () => await openPool(url, onError) })
+}
+
+async function openPool (url: string, onError: (error: Error) => void): Promise<pg.Pool> {
+  // Loaded where there is a PostgreSQL only.
+  const { default: pg } = await import('pg')
   const pool = new pg.Pool({
     connectionString: url,
     max: 10,
@@ -24,5 +30,5 @@ export function postgresDialect (url: string, onError: (error: Error) => void): 
   })
   pool.on('error', onError)
   pool.on('connect', client => { client.on('error', onError) })
-  return new PostgresDialect({ pool })
+  return pool
 }
