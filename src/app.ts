@@ -23,7 +23,7 @@ import { securityHeaders } from './plugins/security-headers.js'
 import { policyRoutes } from './policies/routes.js'
 import { PolicyBody } from './policies/schemas.js'
 import type { Config } from './config.js'
-import { compileLazily } from './schema-compilers.js'
+import { schemaController } from './schema-compilers.js'
 import type { Services } from './services.js'
 import { findTicketUser } from './tickets/find-ticket-user.js'
 import { ticketRoutes } from './tickets/routes.js'
@@ -59,12 +59,12 @@ export async function buildApp (services: Services, { isDraining = () => false, 
     exposeHeadRoutes: false,
     frameworkErrors: sendProblem,
     clientErrorHandler,
+    schemaController,
     // Uppy's clients name an upload by S3's id for it, which some stores make several hundred characters long.
     routerOptions: { maxParamLength: 1024 },
     rewriteUrl: forgiveSlashes
   }).withTypeProvider<TypeBoxTypeProvider>()
   acceptJsonAlone(app)
-  compileLazily(app)
 
   await app.register(errorHandler)
   await app.register(auditLog, { audit: services.audit })

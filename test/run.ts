@@ -1,11 +1,12 @@
-// What `npm test` runs after the linter and the compiler: one PostgreSQL for all test files, then tap.
+// What `npm test` runs after the linter and the compiler: one PostgreSQL and one build for all test files, then tap.
 // Arguments are handed to tap: `npm test -- test/uploads/*.test.ts`.
 import { spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { buildService } from '../build.js'
 import { startPostgres, type PostgresServer } from './helpers/postgres.js'
 import { TapReader } from './helpers/tap-reader.js'
 
@@ -23,9 +24,13 @@ async function run (args: readonly string[]): Promise<number> {
       return 1
     }
   }
+  // In the project, since packages that are not built in are looked up from there.
+  const cache = fileURLToPath(new URL('../node_modules/.cache/presignd/', import.meta.url))
+  await mkdir(cache, { recursive: true })
+  const folder = await mkdtemp(join(cache, 'test-'))
   try {
     // The SDK's notice about Node 20 would stand in every log.
-    const env = { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true', ...process.env, ...(server && { TEST_POSTGRES_URL: server.url }) }
+    const env = { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true', ...process.env, ...(server && { TEST_POSTGRES_URL: server.url }), TEST_CLI: await buildService(folder) }
     const tap = new TapReader()
     const chosen = args.some(arg => /^(-R|--reporter)/.test(arg))
     const exitCode = process.stdout.isTTY || chosen
@@ -34,6 +39,7 @@ async function run (args: readonly string[]): Promise<number> {
     return report(exitCode, tap)
   } finally {
     await server?.stop()
+    await rm(folder, { recursive: true, force: true })
   }
 }
 

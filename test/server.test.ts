@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
-import { interrupt, run, runNode, type Running } from './helpers/process.js'
+import { interrupt, run, runCli, runNode, type Running } from './helpers/process.js'
 import { createTestToken, SECRET, testEnvironment } from './helpers/service.js'
 import { startTestS3 } from './helpers/s3.js'
 
@@ -11,7 +11,7 @@ const good = { S3_BUCKET: 'files', S3_ENDPOINT: 'http://127.0.0.1:1', AWS_ACCESS
 interface Begun { readonly file: { readonly id: string }, readonly upload: { readonly url: string, readonly headers: Record<string, string> } }
 
 async function serve (t: Test, env: Record<string, string> = {}): Promise<Running & { readonly url: string }> {
-  const running = runNode(t, ['src/cli.ts', 'serve'], { ...await testEnvironment(t), ...good, ...env })
+  const running = runCli(t, ['serve'], { ...await testEnvironment(t), ...good, ...env })
   const [, url = ''] = await running.output(/"listening":"([^"]+)","msg":"presignd is ready"/)
   return { ...running, url }
 }
@@ -80,7 +80,7 @@ const refused: ReadonlyArray<[name: string, env: Record<string, string | undefin
 ]
 for (const [name, env, line] of refused) {
   t.test(`${name} stops the start with one line`, async t => {
-    const running = runNode(t, ['src/cli.ts', 'serve'], { ...await testEnvironment(t), ...good, ...env })
+    const running = runCli(t, ['serve'], { ...await testEnvironment(t), ...good, ...env })
     t.equal(await running.ended, 1)
     t.match(running.stderr(), line)
     t.equal(running.stderr().trim().split('\n').length, 1, 'no stack')
@@ -92,17 +92,17 @@ t.test('a taken port says which and what to do', async t => {
   await new Promise<void>(resolve => { other.listen(0, '127.0.0.1', resolve) })
   t.teardown(() => { other.close() })
   const { port } = other.address() as AddressInfo
-  const running = runNode(t, ['src/cli.ts', 'serve'], { ...await testEnvironment(t), ...good, PORT: String(port) })
+  const running = runCli(t, ['serve'], { ...await testEnvironment(t), ...good, PORT: String(port) })
   t.equal(await running.ended, 1)
   t.equal(running.stderr(), `presignd: port ${port} is taken: choose another with PORT\n`)
-  const scraped = runNode(t, ['src/cli.ts', 'serve'], { ...await testEnvironment(t), ...good, METRICS_PORT: String(port) })
+  const scraped = runCli(t, ['serve'], { ...await testEnvironment(t), ...good, METRICS_PORT: String(port) })
   t.equal(await scraped.ended, 1)
   t.match(scraped.stderr(), new RegExp(`^presignd: METRICS_PORT: port ${port} is taken, choose another$`, 'm'))
 })
 
 t.test('T41 F45: a second process on one SQLite file is refused, and may follow the first, however that ended', async t => {
   const env = { ...await testEnvironment(t), ...good }
-  const start = () => runNode(t, ['src/cli.ts', 'serve'], env)
+  const start = () => runCli(t, ['serve'], env)
   const first = start()
   await first.output(/presignd is ready/)
   const second = start()
@@ -119,7 +119,7 @@ t.test('T41 F45: a second process on one SQLite file is refused, and may follow 
 t.test('presignd migrate says what it did, once', async t => {
   const env = { ...await testEnvironment(t), ...good }
   for (const line of [/^migrated: 0001-files/, /^nothing to migrate$/m]) {
-    const running = runNode(t, ['src/cli.ts', 'migrate'], env)
+    const running = runCli(t, ['migrate'], env)
     t.equal(await running.ended, 0)
     t.match(running.stdout(), line)
   }
@@ -127,21 +127,21 @@ t.test('presignd migrate says what it did, once', async t => {
 
 t.test('presignd token prints a token and only that', async t => {
   const env = { ...await testEnvironment(t), ...good }
-  const running = runNode(t, ['src/cli.ts', 'token', '--sub', 'ada', '--scope', 'a b', '--expires-in', '60'], env)
+  const running = runCli(t, ['token', '--sub', 'ada', '--scope', 'a b', '--expires-in', '60'], env)
   t.equal(await running.ended, 0)
   t.match(running.stdout(), /^[\w-]+\.[\w-]+\.[\w-]+\n$/)
   const { payload } = await jwtVerify(running.stdout().trim(), new TextEncoder().encode(SECRET), { audience: 'presignd-test' })
   t.match(payload, { sub: 'ada', scope: 'a b' })
   t.equal(Number(payload.exp) - Number(payload.iat), 60)
   for (const args of [['--scope', 'a'], ['--sub', 'a', '--expires-in', '0'], ['--sub', 'a', '--nope'], ['--sub', '']]) {
-    const bad = runNode(t, ['src/cli.ts', 'token', ...args], env)
+    const bad = runCli(t, ['token', ...args], env)
     t.equal(await bad.ended, 1, args.join(' '))
     t.equal(bad.stdout(), '')
   }
 })
 
 t.test('an unknown command shows the usage', async t => {
-  const running = runNode(t, ['src/cli.ts', 'what'])
+  const running = runCli(t, ['what'])
   t.equal(await running.ended, 2)
   t.match(running.stderr(), /Usage: presignd/)
 })

@@ -13,7 +13,7 @@ import pg from 'pg'
 import { loadConfig } from '../../src/config.js'
 import { sweepUploads } from '../../src/jobs/sweep-uploads.js'
 import { closeServices, createLog, createServices, type Services } from '../../src/services.js'
-import { compile } from '../faults/fixtures/compile.js'
+import { buildService } from '../../build.js'
 import { findViolations } from '../faults/fixtures/invariants.js'
 import { startS3Proxy, type Fault } from '../faults/fixtures/s3-proxy.js'
 import { startPostgres } from '../helpers/postgres.js'
@@ -51,7 +51,7 @@ async function main (): Promise<number> {
   const bucket = await s3.createBucket()
   const proxy = await startS3Proxy(scope, s3.endpoint)
   const receiver = await startReceiver()
-  const program = await compile('src/cli.ts', join(folder, 'presignd.mjs'))
+  const program = await buildService('node_modules/.cache/presignd/chaos')
   const policiesFile = join(folder, 'policies.yaml')
   writeFileSync(policiesFile, `${POLICIES}webhooks:\n  all: { url: "${receiver.url}", secretFrom: WEBHOOK_SECRET, allowPrivateAddresses: true }\n`)
   const env = {

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { runNode } from '../helpers/process.js'
+import { runCli } from '../helpers/process.js'
 import { SECRET } from '../helpers/service.js'
 
 const POLICIES = `policies:
@@ -10,7 +10,7 @@ const POLICIES = `policies:
 
 function check (t: Test, env: Readonly<Record<string, string>>, policies = POLICIES) {
   const folder = t.testdir({ 'policies.yaml': policies, secret: SECRET })
-  return runNode(t, ['src/cli.ts', 'config', 'check'], { S3_BUCKET: 'uploads', POLICIES_FILE: join(folder, 'policies.yaml'), JWT_SECRET: SECRET, JWT_AUDIENCE: 'app', ...env })
+  return runCli(t, ['config', 'check'], { S3_BUCKET: 'uploads', POLICIES_FILE: join(folder, 'policies.yaml'), JWT_SECRET: SECRET, JWT_AUDIENCE: 'app', ...env })
 }
 
 t.test('presignd config check prints what is set and what is not, without a secret', async t => {
@@ -70,7 +70,7 @@ t.test('what is allowed but worth a warning is told beside', async t => {
 })
 
 t.test('another word than check explains the command', async t => {
-  const running = runNode(t, ['src/cli.ts', 'config'])
+  const running = runCli(t, ['config'])
   t.equal(await running.ended, 2)
   t.match(running.stderr(), /^ {2}config {5}check:/m)
 })

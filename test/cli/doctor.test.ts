@@ -3,14 +3,14 @@ import t, { type Test } from 'tap'
 import { FINDING_IDS, type Finding } from '../../src/doctor/finding.js'
 import { PROVIDER_ABILITIES, PROVIDERS } from '../../src/object-storage/providers.js'
 import { leftIn, makePatient, type Patient } from '../doctor/fixtures/look.js'
-import { interrupt, runNode, type Running } from '../helpers/process.js'
+import { interrupt, runCli, type Running } from '../helpers/process.js'
 import { SECRET } from '../helpers/service.js'
 import { startEmbeddedTestS3 } from '../helpers/s3.js'
 
 const s3 = await startEmbeddedTestS3(t)
 
 function run (t: Test, { env }: Pick<Patient, 'env'>, ...args: string[]): Running {
-  return runNode(t, ['src/cli.ts', 'doctor', ...args], { ...env, AWS_ACCESS_KEY_ID: s3.credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: s3.credentials.secretAccessKey })
+  return runCli(t, ['doctor', ...args], { ...env, AWS_ACCESS_KEY_ID: s3.credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: s3.credentials.secretAccessKey })
 }
 
 t.test('presignd doctor prints a line for each finding, aligned, and ends with 0 where all is well', async t => {
@@ -93,7 +93,7 @@ t.test('docs/doctor.md has the table of profiles', async t => {
 
 t.test('T41: presignd does not start when a policy asks for what the store cannot do, and says which', async t => {
   const { env } = await makePatient(t, s3)
-  const running = runNode(t, ['src/cli.ts', 'serve'], { ...env, S3_PROVIDER: 'r2', PORT: '0' })
+  const running = runCli(t, ['serve'], { ...env, S3_PROVIDER: 'r2', PORT: '0' })
   t.equal(await running.ended, 1)
   t.match(running.stderr(), /^presignd: \S+: policy pictures, methods: the store takes no forms \(S3_PROVIDER=r2\): leave POST out, or set S3_POST_POLICIES=true .*\n$/)
 })

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { runNode } from '../helpers/process.js'
+import { runCli } from '../helpers/process.js'
 import { AUDIENCE, SECRET } from '../helpers/service.js'
 
 /** Which permission each call of the API needs: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html */
@@ -34,7 +34,7 @@ policies:
 
 t.test('presignd iam', async t => {
   const folder = t.testdir({ 'policies.yaml': POLICIES })
-  const running = runNode(t, ['src/cli.ts', 'iam'], { S3_BUCKET: 'uploads', POLICIES_FILE: join(folder, 'policies.yaml'), JWT_SECRET: SECRET, JWT_AUDIENCE: AUDIENCE })
+  const running = runCli(t, ['iam'], { S3_BUCKET: 'uploads', POLICIES_FILE: join(folder, 'policies.yaml'), JWT_SECRET: SECRET, JWT_AUDIENCE: AUDIENCE })
   t.equal(await running.ended, 0, running.stderr())
   const { service, doctor, buckets } = JSON.parse(running.stdout())
   const [objects, whole] = service.Statement

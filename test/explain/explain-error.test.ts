@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { CreateMultipartUploadCommand, PutBucketCorsCommand } from '@aws-sdk/client-s3'
+import { builtCli } from '../helpers/process.js'
 import t, { type Test } from 'tap'
 import { freePort } from '../helpers/free-port.js'
 import { explainError } from '../../src/explain/explain-error.js'
@@ -216,7 +217,7 @@ t.test('presignd explain error reads a file or what is piped in, and says with i
   const file = join(folder, 'error.txt')
   await writeFile(file, await curl((await here.presign('GET')).url))
   const run = async (args: string[], input = ''): Promise<[code: number, out: string]> => {
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--import', 'tsx', 'src/cli.ts', 'explain', 'error', ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', builtCli(), 'explain', 'error', ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
     child.stdin.end(input)
     const [out, [code]] = await Promise.all([text(child.stdout), once(child, 'close')])
     return [code, out]

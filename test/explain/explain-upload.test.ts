@@ -8,7 +8,7 @@ import { findTokenUser } from '../../src/plugins/find-token-user.js'
 import { createReadings } from '../../src/services.js'
 import { explainUpload, type Step } from '../../src/uploads/explain-upload.js'
 import type { CreateUploadBody } from '../../src/uploads/schemas.js'
-import { runNode } from '../helpers/process.js'
+import { runCli } from '../helpers/process.js'
 import { makeTemporaryFolder, startEmbeddedTestS3 } from '../helpers/s3.js'
 import { png } from '../helpers/samples.js'
 import { createTestToken, ENGINES, startService, testEnvironment, type TestService } from '../helpers/service.js'
@@ -93,7 +93,7 @@ t.test('presignd explain', async t => {
   const env = { ...await testEnvironment(t), DATABASE_URL: `sqlite:${database}`, S3_BUCKET: 'files', S3_ENDPOINT: 'http://127.0.0.1:1', AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' }
   const token = await createTestToken('ada')
   const run = async (t: Test, ...args: string[]) => {
-    const running = runNode(t, ['src/cli.ts', 'explain', '--token', token, ...args], env)
+    const running = runCli(t, ['explain', '--token', token, ...args], env)
     const code = await running.ended
     t.notMatch(running.stdout() + running.stderr(), token.split('.')[2], 'the token is not printed')
     return { code, out: running.stdout(), err: running.stderr() }
@@ -113,7 +113,7 @@ t.test('presignd explain', async t => {
 
   await t.test('writes nothing into the one that there is', async t => {
     // In a process of its own: SQLite closes a file only once all its statements are collected, and may still write then.
-    const migrating = runNode(t, ['src/cli.ts', 'migrate'], env)
+    const migrating = runCli(t, ['migrate'], env)
     t.equal(await migrating.ended, 0, migrating.stderr())
     t.notOk(existsSync(`${database}-wal`), 'all of it is in the one file')
     const before = fingerprint(database)

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { sweepUploads } from '../../src/jobs/sweep-uploads.js'
 import type { Services } from '../../src/services.js'
-import { runNode } from '../helpers/process.js'
+import { runCli } from '../helpers/process.js'
 import { png } from '../helpers/samples.js'
 import { send } from '../helpers/send.js'
 import { POLICIES, startService, type TestService } from '../helpers/service.js'
@@ -49,7 +49,7 @@ t.test('F22: two processes sweep five hundred rows, and each is given up once', 
   await services.database.insertInto('files').values(copies).execute()
   await services.database.updateTable('usage').set({ files: 500, pending: 500, bytes: 5000 }).execute()
 
-  const sweepers = [1, 2].map(() => runNode(t, ['src/cli.ts', 'sweep'], environmentOf(service)))
+  const sweepers = [1, 2].map(() => runCli(t, ['sweep'], environmentOf(service)))
   t.strictSame(await Promise.all(sweepers.map(async ({ ended }) => await ended)), [0, 0])
   const reports = sweepers.map(({ stdout }) => JSON.parse(stdout()) as { swept: number, expired: number })
   t.equal(reports.reduce((sum, { expired }) => sum + expired, 0), 500)
@@ -63,7 +63,7 @@ t.test('F23: a process that is frozen past its lease changes nothing when it wak
   const service = await start(t, services => ({ ...services, now: () => new Date(Date.now() + offset) }))
   const { services, call, ada, bucket } = service
   const proxy = await startS3Proxy(t, s3.endpoint)
-  const replica = runNode(t, ['src/cli.ts', 'serve'], { ...environmentOf(service), S3_ENDPOINT: proxy.endpoint })
+  const replica = runCli(t, ['serve'], { ...environmentOf(service), S3_ENDPOINT: proxy.endpoint })
   const [, url = ''] = await replica.output(/"listening":"([^"]+)"/)
 
   const { file, upload } = (await call('POST', '/uploads', { token: ada, body: { policy: 'pictures', filename: 'a.png', contentType: 'image/png', sizeBytes: picture.length } })).json()
@@ -98,7 +98,7 @@ t.test('F31: three processes that start on an empty database migrate it once, an
   for (const table of ['kysely_migration', 'kysely_migration_lock', 'files', 'secrets', 'usage', 'outbox', 'disabled_webhooks', 'upload_tickets']) {
     await service.services.database.schema.dropTable(table).ifExists().cascade().execute()
   }
-  const replicas = [1, 2, 3].map(() => runNode(t, ['src/cli.ts', 'serve'], environmentOf(service)))
+  const replicas = [1, 2, 3].map(() => runCli(t, ['serve'], environmentOf(service)))
   const urls = await Promise.all(replicas.map(async ({ output }) => (await output(/"listening":"([^"]+)"/))[1]))
   const migrated = replicas.flatMap(({ stdout }) => [...stdout().matchAll(/"migration":"([^"]+)"/g)].map(([, name]) => name as string))
   t.ok(migrated.length > 0)
@@ -108,7 +108,7 @@ t.test('F31: three processes that start on an empty database migrate it once, an
 
 t.test('three processes are one service: what one began, the others go on with', async t => {
   const service = await start(t)
-  const replicas = [1, 2, 3].map(() => runNode(t, ['src/cli.ts', 'serve'], environmentOf(service)))
+  const replicas = [1, 2, 3].map(() => runCli(t, ['serve'], environmentOf(service)))
   const urls = await Promise.all(replicas.map(async ({ output }) => (await output(/"listening":"([^"]+)"/))[1]))
   const call = async (replica: number, path: string, body?: object) => await (await fetch(`${urls[replica]}${path}`, {
     method: body ? 'POST' : 'GET',

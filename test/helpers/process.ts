@@ -17,6 +17,18 @@ export function runNode (t: Test, args: readonly string[], env: Readonly<Record<
   return run(t, process.execPath, ['--disable-warning=ExperimentalWarning', '--import', 'tsx', ...args], env)
 }
 
+/** Runs `presignd`, built as it is for production. */
+export function runCli (t: Test, args: readonly string[], env: Readonly<Record<string, string | undefined>> = {}): Running {
+  return run(t, process.execPath, ['--disable-warning=ExperimentalWarning', builtCli(), ...args], env)
+}
+
+/** What test/run.ts has built. */
+export function builtCli (): string {
+  const { TEST_CLI } = process.env
+  if (TEST_CLI === undefined) throw new Error('Run the tests by "npm test -- FILE": it builds what they start')
+  return TEST_CLI
+}
+
 export function run (t: Test, command: string, args: readonly string[], env: Readonly<Record<string, string | undefined>> = {}): Running {
   // Its own group, as a terminal makes one: a signal reaches what npm started too.
   const child = spawn(command, [...args], { env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })

@@ -4,7 +4,7 @@ import { reconcile, type Finding } from '../../src/jobs/reconcile.js'
 import { sweepUploads } from '../../src/jobs/sweep-uploads.js'
 import type { ListedObject, ObjectStorage } from '../../src/object-storage/object-storage.js'
 import { listKeys, listUploads } from '../faults/fixtures/invariants.js'
-import { runNode } from '../helpers/process.js'
+import { runCli } from '../helpers/process.js'
 import { png } from '../helpers/samples.js'
 import { send } from '../helpers/send.js'
 import { ENGINES, POLICIES, startService, testEnvironment, type Engine } from '../helpers/service.js'
@@ -198,7 +198,7 @@ t.test('F24: presignd reconcile prints lines of JSON and ends with 2 while somet
     AWS_SECRET_ACCESS_KEY: s3.credentials.secretAccessKey
   }
   const run = async (...args: string[]) => {
-    const running = runNode(t, ['src/cli.ts', 'reconcile', ...args], env)
+    const running = runCli(t, ['reconcile', ...args], env)
     const code = await running.ended
     return { code, lines: running.stdout().trim().split('\n').filter(line => line !== '').map(line => JSON.parse(line)), stderr: running.stderr() }
   }

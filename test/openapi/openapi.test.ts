@@ -6,6 +6,7 @@ import t from 'tap'
 import { parse } from 'yaml'
 import type { paths } from '../../src/client/api-types.js'
 import { errors } from '../../src/errors.js'
+import { strictAjv } from '../../src/strict-ajv.js'
 import { VERSION } from '../../src/version.js'
 import { generateClientTypes, generateOpenapi } from '../helpers/openapi.js'
 import { renderConfigurationPage, renderErrorsPage } from '../helpers/pages.js'
@@ -100,6 +101,26 @@ t.test('a generated client drives an upload and a download', async t => {
   t.equal(missing.error?.code, 'FILE_NOT_FOUND', 'errors have their type')
   const redirected = await client.GET('/downloads/{fileId}', { params: { path: { fileId: file.id } }, parseAs: 'arrayBuffer' })
   t.strictSame(Buffer.from(redirected.data as unknown as ArrayBuffer), picture, 'the redirect, as browsers follow it')
+})
+
+t.test('instructions, which are written without a schema, are what openapi.yaml says of their method, and nothing more', async t => {
+  const { call, token } = await startService(t, await startTestS3(t))
+  const ada = await token('ada')
+  const ajv = strictAjv().addSchema(JSON.parse((await call('GET', '/openapi.json')).body) as object, 'api')
+  const bytes = { contentType: 'application/octet-stream', filename: 'a.bin', policy: 'parts' }
+  const uploads = [
+    { name: 'PutInstructions', body: { policy: 'pictures', filename: 'a.png', contentType: 'image/png', sizeBytes: 10 } },
+    { name: 'PostInstructions', body: { policy: 'pictures', filename: 'a.png', contentType: 'image/png', sizeBytes: 10, method: 'POST' } },
+    { name: 'MultipartInstructions', body: { ...bytes, sizeBytes: 11 * 1024 ** 2 } }
+  ]
+  const { data } = (await call('POST', '/uploads/batch', { token: ada, body: { uploads: uploads.map(({ body }) => body) } })).json()
+  for (const [index, { name, body }] of uploads.entries()) {
+    const validate = ajv.compile({ $ref: `api#/components/schemas/${name}` })
+    const { file, upload } = (await call('POST', '/uploads', { token: ada, body })).json()
+    for (const instructions of [upload, data[index].upload, (await call('GET', `/uploads/${file.id}`, { token: ada })).json().upload]) {
+      t.ok(validate(instructions), `${name}: ${ajv.errorsText(validate.errors)}`)
+    }
+  }
 })
 
 t.test('/openapi.json, /openapi.yaml are open; /docs shows them only where switched on', async t => {

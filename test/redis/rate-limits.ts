@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { freePort } from '../helpers/free-port.js'
-import { runNode, type Running } from '../helpers/process.js'
+import { runCli, type Running } from '../helpers/process.js'
 import { createTestToken, testEnvironment } from '../helpers/service.js'
 import { makeTemporaryFolder } from '../helpers/s3.js'
 
@@ -32,7 +32,7 @@ async function startRedis (t: Test): Promise<RedisServer> {
 }
 
 async function startReplica (t: Test, env: Readonly<Record<string, string>>): Promise<Running & { readonly url: string }> {
-  const running = runNode(t, ['src/cli.ts', 'serve'], {
+  const running = runCli(t, ['serve'], {
     ...env, S3_BUCKET: 'files', S3_ENDPOINT: 'http://127.0.0.1:1', AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', PORT: '0', SWEEP_INTERVAL_SECONDS: '0'
   })
   const [, url = ''] = await running.output(/"listening":"([^"]+)"/)

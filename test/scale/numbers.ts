@@ -4,10 +4,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { compile } from '../faults/fixtures/compile.js'
-import { run, runNode } from '../helpers/process.js'
+import { builtCli, run, runCli } from '../helpers/process.js'
 import { startService } from '../helpers/service.js'
-import { makeTemporaryFolder, startTestS3 } from '../helpers/s3.js'
+import { startTestS3 } from '../helpers/s3.js'
 
 t.setTimeout(900_000)
 const s3 = await startTestS3(t)
@@ -28,7 +27,7 @@ t.test('F24 F25: presignd reconcile compares a million rows and keys in less tha
 
   const store = await startListing(t, Array.from({ length: MILLION + 1 }, (_, index) => index + 1).filter(number => number !== lost).map(number => number > MILLION ? stray : number))
   // As it is installed, since a TypeScript loader has memory of its own; and with a heap limit, since Node collects late where there is plenty.
-  const program = await compile('src/cli.ts', `${await makeTemporaryFolder(t)}/presignd.mjs`)
+  const program = builtCli()
   const began = performance.now()
   const running = run(t, process.execPath, ['--disable-warning=ExperimentalWarning', '--max-old-space-size=80', '--max-semi-space-size=8', program, 'reconcile'], {
     DATABASE_URL: config.database.url,
@@ -107,7 +106,7 @@ t.test('F22: the rows that one process and that two sweep in a second, on Postgr
     }
     await database.updateTable('usage').set({ files: ROWS, pending: ROWS, bytes: ROWS * 10 }).execute()
     const began = performance.now()
-    const sweepers = Array.from({ length: processes }, () => runNode(t, ['src/cli.ts', 'sweep'], env))
+    const sweepers = Array.from({ length: processes }, () => runCli(t, ['sweep'], env))
     t.ok((await Promise.all(sweepers.map(async ({ ended }) => await ended))).every(code => code === 0))
     const seconds = (performance.now() - began) / 1000
     t.equal(sweepers.reduce((sum, { stdout }) => sum + JSON.parse(stdout()).expired, 0), ROWS)

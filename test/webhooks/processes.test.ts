@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { runNode } from '../helpers/process.js'
+import { runCli, runNode } from '../helpers/process.js'
 import { startReceiver } from '../helpers/receiver.js'
 import { ENGINES, type Engine } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
@@ -48,7 +48,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     const service = await startWebhookService(t, s3, { engine, webhooks: `app: ${hook(receiver.url)}` })
     await service.upload()
     const run = async (...args: string[]) => {
-      const running = runNode(t, ['src/cli.ts', 'webhooks', ...args], environmentOf(service))
+      const running = runCli(t, ['webhooks', ...args], environmentOf(service))
       return { code: await running.ended, stdout: running.stdout(), stderr: running.stderr() }
     }
     receiver.answer(response => { response.writeHead(410).end() })
@@ -72,7 +72,7 @@ t.test('F22: two processes share the work, and each event is sent once', async t
   const [row] = await outboxRows(service.services)
   const copies = Array.from({ length: 120 }, (_, index) => ({ ...row!, id: `copy-${index}`, file_id: `file-${index % 40}`, sequence: index }))
   await service.services.database.insertInto('outbox').values(copies).execute()
-  const processes = [1, 2].map(() => runNode(t, ['src/cli.ts', 'webhooks', 'deliver'], environmentOf(service)))
+  const processes = [1, 2].map(() => runCli(t, ['webhooks', 'deliver'], environmentOf(service)))
   for (const { ended, stderr } of processes) t.equal(await ended, 0, stderr())
   await service.deliver()
   const ids = receiver.received.map(({ headers }) => headers['webhook-id'])
