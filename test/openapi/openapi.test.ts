@@ -110,7 +110,7 @@ t.test('instructions, which are written without a schema, are what openapi.yaml 
   const bytes = { contentType: 'application/octet-stream', filename: 'a.bin', policy: 'parts' }
   const uploads = [
     { name: 'PutInstructions', body: { policy: 'pictures', filename: 'a.png', contentType: 'image/png', sizeBytes: 10 } },
-    { name: 'PostInstructions', body: { policy: 'pictures', filename: 'a.png', contentType: 'image/png', sizeBytes: 10, method: 'POST' } },
+    { name: 'PostInstructions', body: { policy: 'forms', filename: 'a.png', contentType: 'image/png', sizeBytes: 10 } },
     { name: 'MultipartInstructions', body: { ...bytes, sizeBytes: 11 * 1024 ** 2 } }
   ]
   const { data } = (await call('POST', '/uploads/batch', { token: ada, body: { uploads: uploads.map(({ body }) => body) } })).json()
