@@ -19,6 +19,7 @@ import { openapi } from './plugins/openapi.js'
 import { Problem } from './problem-schemas.js'
 import { addressRateLimit, userRateLimit } from './plugins/rate-limits.js'
 import { requestLog } from './plugins/request-log.js'
+import { requestSpans } from './plugins/request-spans.js'
 import { securityHeaders } from './plugins/security-headers.js'
 import { policyRoutes } from './policies/routes.js'
 import { PolicyBody } from './policies/schemas.js'
@@ -68,6 +69,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
 
   await app.register(errorHandler)
   await app.register(auditLog, { audit: services.audit })
+  if (services.tracing) await app.register(requestSpans, { startRequest: services.tracing.startRequest })
   await app.register(requestLog, { isDraining, onRequest: services.metrics.request })
   await app.register(securityHeaders)
   await app.register(cors, corsOptions(config))

@@ -106,6 +106,26 @@ export function checkRedisUrl (value: string, problems: string[]): string {
   return value
 }
 
+const PROTOCOLS = ['http/protobuf', 'http/json'] as const
+
+/**
+ * Spans are sent where the variables of OpenTelemetry ask for it, which are not ours: they are only looked at here.
+ * @see https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+ */
+export function checkTracing (env: Readonly<Record<string, string | undefined>>, problems: string[]): { protocol: typeof PROTOCOLS[number] } | null {
+  const endpoints = ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'].filter(name => env[name])
+  const exporter = env['OTEL_TRACES_EXPORTER'] || (endpoints.length > 0 ? 'otlp' : 'none')
+  if (env['OTEL_SDK_DISABLED']?.toLowerCase() === 'true' || exporter === 'none') return null
+  if (exporter !== 'otlp') problems.push('OTEL_TRACES_EXPORTER must be otlp or none: no other exporter is built in')
+  for (const name of endpoints) {
+    if (!['http:', 'https:'].includes(parseUrl(env[name] ?? '')?.protocol ?? '')) problems.push(`${name} must be an http or https URL`)
+  }
+  const name = env['OTEL_EXPORTER_OTLP_TRACES_PROTOCOL'] ? 'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL' : 'OTEL_EXPORTER_OTLP_PROTOCOL'
+  const protocol = PROTOCOLS.find(known => known === (env[name] || 'http/protobuf'))
+  if (!protocol) problems.push(`${name} must be one of ${PROTOCOLS.join(', ')}`)
+  return { protocol: protocol ?? 'http/protobuf' }
+}
+
 function parseUrl (value: string): URL | null {
   try {
     return new URL(value)

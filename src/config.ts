@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Ajv } from 'ajv'
-import { checkAddressRange, checkCloudFront, checkCookieName, checkDatabaseUrl, checkOrigin, checkRedisUrl, checkSecret, checkSecureUrl, checkTopicArn, checkUrl, list } from './config-rules.js'
+import { checkAddressRange, checkCloudFront, checkCookieName, checkDatabaseUrl, checkOrigin, checkRedisUrl, checkSecret, checkSecureUrl, checkTopicArn, checkTracing, checkUrl, list } from './config-rules.js'
 import { Environment } from './environment.js'
 import type { CloudFrontOptions } from './object-storage/cloudfront.js'
 import { PROVIDER_ABILITIES, type Provider, type StoreAbilities } from './object-storage/providers.js'
@@ -39,6 +39,8 @@ export interface Config {
   readonly uppyCookie?: string
   readonly auditLog?: string
   readonly metricsPort?: number
+  /** How spans are sent, where they are. */
+  readonly tracing?: { readonly protocol: 'http/protobuf' | 'http/json' }
   readonly docsUi: boolean
   readonly logLevel: string
   readonly shutdownDrainSeconds: number
@@ -85,6 +87,7 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     throw new ConfigError(problems)
   }
   const environment = given as unknown as Environment
+  const tracing = checkTracing(env, problems)
   const cloudFront = checkCloudFront(environment, problems)
   if (environment.METRICS_PORT === environment.PORT && environment.PORT !== 0) problems.push('METRICS_PORT must not be PORT: it is a port of its own, which users do not reach')
   const config: Config = {
@@ -113,6 +116,7 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     ...(environment.UPPY_COOKIE && { uppyCookie: checkCookieName('UPPY_COOKIE', environment.UPPY_COOKIE, problems) }),
     ...(environment.AUDIT_LOG !== undefined && { auditLog: environment.AUDIT_LOG }),
     ...(environment.METRICS_PORT !== undefined && { metricsPort: environment.METRICS_PORT }),
+    ...(tracing && { tracing }),
     docsUi: environment.DOCS_UI,
     logLevel: environment.LOG_LEVEL,
     shutdownDrainSeconds: environment.SHUTDOWN_DRAIN_SECONDS,

@@ -22,6 +22,8 @@ import { newId } from './new-id.js'
 import { loadPolicies } from './policies/load-policies.js'
 import type { BucketEntry, Policies } from './policies/policy.js'
 import { createTicketsRepository, type TicketsRepository } from './tickets/tickets-repository.js'
+import type { Tracing } from './tracing/tracing.js'
+import { VERSION } from './version.js'
 import { createOutbox, type Outbox } from './webhooks/outbox.js'
 import { sendWebhook, systemLookup } from './webhooks/send-webhook.js'
 import type { Webhooks } from './webhooks/webhooks.js'
@@ -44,6 +46,8 @@ export interface Services {
   readonly metrics: Metrics
   /** The page of the metrics, where there are any. */
   readonly prometheus: Prometheus | null
+  /** Null when nobody wants to know what takes how long. */
+  readonly tracing: Tracing | null
   /** Signs list cursors; the same for every process on one database. */
   readonly cursorSecret: Buffer
   /** Gets a document of AWS, as the certificates of SNS are. */
@@ -64,7 +68,8 @@ const WEBHOOK_TIMEOUT_MS = 15_000
  */
 export async function createServices (config: Config, log: Logger = createLog(config)): Promise<Services> {
   const { policies, buckets, webhooks } = loadPolicies(config.policiesFile, config)
-  const database = openDatabase(config.database.url, { onError: error => log.warn({ err: error }, 'a database connection broke') })
+  const tracing = config.tracing ? await createTracing(config, config.tracing.protocol, log) : null
+  const database = openDatabase(config.database.url, { onError: error => log.warn({ err: error }, 'a database connection broke'), onQuery: tracing?.queryEnded })
   try {
     if (config.database.migrateAtStart) {
       for (const name of await migrate(database)) log.info({ migration: name }, 'migrated the database')
@@ -91,17 +96,18 @@ export async function createServices (config: Config, log: Logger = createLog(co
       }),
       tickets: createTicketsRepository(database),
       inventory: createInventory(database),
-      objectStorage: await createObjectStorage(config, buckets, log, metrics),
+      objectStorage: await createObjectStorage(config, buckets, log, metrics, tracing),
       policies,
       buckets: new Map([...buckets].map(([name, { bucket }]) => [name, bucket])),
       webhooks: {
         endpoints: new Map(webhooks.map(endpoint => [endpoint.name, endpoint])),
         outbox,
-        send: async (...post) => await sendWebhook(...post, { timeoutMs: WEBHOOK_TIMEOUT_MS, lookup: systemLookup })
+        send: createWebhookSender(tracing)
       },
       audit,
       metrics,
       prometheus,
+      tracing,
       cursorSecret: await sharedSecret(database, 'cursor'),
       fetchText,
       background: new Set(),
@@ -156,6 +162,7 @@ export async function closeServices (services: Services): Promise<void> {
   await Promise.race([Promise.allSettled(services.background), delay(BACKGROUND_TIMEOUT_MS, undefined, { ref: false })])
   services.objectStorage.close()
   await services.database.destroy()
+  await services.tracing?.close()
 }
 
 /** Loaded only where it is wanted. */
@@ -164,17 +171,38 @@ async function createMetrics (measure: () => Promise<StateOfThings>, now: () => 
   return createPrometheus(measure, now)
 }
 
+/** Loaded only where it is wanted. */
+async function createTracing ({ database: { url } }: Config, protocol: 'http/protobuf' | 'http/json', log: Logger): Promise<Tracing> {
+  const { createOpenTelemetry } = await import('./tracing/open-telemetry.js')
+  return createOpenTelemetry({
+    protocol,
+    version: VERSION,
+    databaseSystem: url.startsWith('sqlite:') ? 'sqlite' : 'postgresql',
+    onOutage (error) {
+      if (error) log.warn({ reason: error.message }, 'the collector of traces takes no spans: they are lost, and nothing else')
+      else log.info('the collector of traces takes spans again')
+    }
+  })
+}
+
+function createWebhookSender (tracing: Tracing | null): Webhooks['send'] {
+  const options = { timeoutMs: WEBHOOK_TIMEOUT_MS, lookup: systemLookup }
+  if (!tracing) return async (...post) => await sendWebhook(...post, options)
+  return async (endpoint, headers, body) => await tracing.traceDelivery('webhook', { 'presignd.webhook': endpoint.name }, async traceHeaders => await sendWebhook(endpoint, { ...headers, ...traceHeaders }, body, options))
+}
+
 async function measureState (database: Kysely<Database>, outbox: Outbox, now: Date): Promise<StateOfThings> {
   const { oldestCheckAt, ...files } = await measureFiles(database)
   const secondsSince = (milliseconds: number | null): number => milliseconds === null ? 0 : Math.max(0, (now.getTime() - milliseconds) / 1000)
   return { files, sweeperLagSeconds: secondsSince(oldestCheckAt), outboxOldestSeconds: secondsSince(await outbox.findOldest()) }
 }
 
-async function createObjectStorage (config: Config, buckets: ReadonlyMap<string, BucketEntry>, log: Logger, metrics: Metrics): Promise<ObjectStorage> {
+async function createObjectStorage (config: Config, buckets: ReadonlyMap<string, BucketEntry>, log: Logger, metrics: Metrics, tracing: Tracing | null): Promise<ObjectStorage> {
   const cdn = config.cloudFront && await createCloudFrontPresign(config.cloudFront)
   const onClockSkew = (seconds: number): void => log.warn({ seconds }, 'the clock of this server and that of the object storage differ: set it by NTP')
+  const aroundCall = tracing ? async <T>(operation: string, call: () => Promise<T>): Promise<T> => await tracing.traceCall(`S3.${operation}`, { 'rpc.system': 'aws-api', 'rpc.service': 'S3', 'rpc.method': operation }, call) : undefined
   // The distribution is in front of the bucket of the environment alone.
-  const open = (entry?: BucketEntry): ObjectStorage => createS3ObjectStorage({ ...s3Options(config, entry), ...(!entry && { cdn }), onClockSkew, onCall: metrics.objectStorage, onClamp: metrics.urlTtlClamped })
+  const open = (entry?: BucketEntry): ObjectStorage => createS3ObjectStorage({ ...s3Options(config, entry), ...(!entry && { cdn }), onClockSkew, onCall: metrics.objectStorage, onClamp: metrics.urlTtlClamped, aroundCall })
   return joinObjectStorages(open(), new Map([...buckets.values()].map(entry => [entry.bucket, open(entry)])))
 }
 

@@ -67,6 +67,9 @@ const bad: ReadonlyArray<[name: string, env: Record<string, string | undefined>,
   ['a key of CloudFront on another curve', { ...cloudFront, CLOUDFRONT_PRIVATE_KEY: generateKeyPairSync('ec', { namedCurve: 'secp384r1' }).privateKey.export(pem).toString() }, /^CLOUDFRONT_PRIVATE_KEY must be RSA of 2048 bits, or ECDSA on P-256/],
   ['T41: a short key of CloudFront', { ...cloudFront, CLOUDFRONT_PRIVATE_KEY: generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export(pem).toString() }, /^CLOUDFRONT_PRIVATE_KEY must be RSA of 2048 bits/],
   ['an Ed25519 key for CloudFront', { ...cloudFront, CLOUDFRONT_PRIVATE_KEY: generateKeyPairSync('ed25519').privateKey.export(pem).toString() }, /^CLOUDFRONT_PRIVATE_KEY must be RSA of 2048 bits/],
+  ['another exporter of traces', { OTEL_TRACES_EXPORTER: 'zipkin' }, /^OTEL_TRACES_EXPORTER must be otlp or none/],
+  ['traces over gRPC', { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4317', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }, /^OTEL_EXPORTER_OTLP_PROTOCOL must be one of http\/protobuf, http\/json$/],
+  ['a collector that is no address', { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'collector:4318' }, /^OTEL_EXPORTER_OTLP_TRACES_ENDPOINT must be an http or https URL$/],
   ['a cookie whose name is none', { UPPY_COOKIE: 'my session' }, /^UPPY_COOKIE must be the name of a cookie/],
   ['an unknown provider', { S3_PROVIDER: 'dropbox' }, /^S3_PROVIDER must be one of aws, r2, minio, ceph, b2, gcs, wasabi, spaces, generic$/],
   ['an unknown log level', { LOG_LEVEL: 'loud' }, /^LOG_LEVEL must be one of fatal, error/],
@@ -125,6 +128,21 @@ t.test('reads a secret from a file, and an audience "any" with a warning', async
   t.equal(config.jwt.audiences, undefined)
   t.match(config.warnings, [/JWT_AUDIENCE/])
 })
+
+const ENDPOINT = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' }
+const tracing: ReadonlyArray<[name: string, env: Record<string, string>, expected: object | undefined]> = [
+  ['nothing is set', {}, undefined],
+  ['there is a collector', ENDPOINT, { protocol: 'http/protobuf' }],
+  ['it is for traces alone', { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://collector/v1/traces' }, { protocol: 'http/protobuf' }],
+  ['it is where it is by default', { OTEL_TRACES_EXPORTER: 'otlp' }, { protocol: 'http/protobuf' }],
+  ['JSON is asked for', { ...ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' }, { protocol: 'http/json' }],
+  ['traces go another way than the rest', { ...ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc', OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'http/protobuf' }, { protocol: 'http/protobuf' }],
+  ['no traces are wanted', { ...ENDPOINT, OTEL_TRACES_EXPORTER: 'none' }, undefined],
+  ['all of it is disabled', { ...ENDPOINT, OTEL_SDK_DISABLED: 'TRUE' }, undefined]
+]
+for (const [name, env, expected] of tracing) {
+  t.test(`traces, when ${name}: ${expected ? 'on' : 'off'}`, async t => { t.strictSame(loadConfig({ ...good, ...env }).tracing, expected) })
+}
 
 t.test('takes the keys that CloudFront takes, from a file too', async t => {
   const file = join(t.testdir(), 'key.pem')

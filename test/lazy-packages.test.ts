@@ -29,11 +29,11 @@ async function packagesOf (t: Test, env: Readonly<Record<string, string>> = {}):
 t.test('nothing is loaded for what is switched off', async t => {
   const packages = await packagesOf(t)
   t.match(packages, /^package fastify$/m, 'names are told at all')
-  for (const name of ['@aws-sdk/cloudfront-signer', 'prom-client', 'ioredis']) t.notMatch(packages, `package ${name}`)
+  for (const name of ['@aws-sdk/cloudfront-signer', 'prom-client', 'ioredis', '@opentelemetry/']) t.notMatch(packages, `package ${name}`)
 })
 
 t.test('what is switched on is loaded', async t => {
   const { env } = await startDistribution(t, s3, () => '')
-  const packages = await packagesOf(t, { ...env, METRICS_PORT: '0' })
-  for (const name of ['@aws-sdk/cloudfront-signer', 'prom-client']) t.match(packages, `package ${name}`)
+  const packages = await packagesOf(t, { ...env, METRICS_PORT: '0', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' })
+  for (const name of ['@aws-sdk/cloudfront-signer', 'prom-client', '@opentelemetry/api']) t.match(packages, `package ${name}`)
 })

@@ -11,12 +11,17 @@ export interface OpenDatabaseOptions {
   readonly onError: (error: Error) => void
   /** A SQLite file is neither made nor changed; on PostgreSQL it is the caller who only reads. */
   readonly isReadOnly?: boolean
+  /** Hears of every query that has ended, in the asynchronous context of who asked; `error` is undefined when it went well. */
+  readonly onQuery?: ((sql: string, milliseconds: number, error: unknown) => void) | undefined
 }
 
 /** Opens lazily: the first query connects. `url` is `sqlite:PATH` or `postgres://…`. */
-export function openDatabase (url: string, { onError, isReadOnly = false }: OpenDatabaseOptions): Kysely<Database> {
+export function openDatabase (url: string, { onError, isReadOnly = false, onQuery }: OpenDatabaseOptions): Kysely<Database> {
   const dialect = url.startsWith('sqlite:') ? sqliteDialect(url.slice('sqlite:'.length), { isReadOnly }) : postgresDialect(url, onError)
-  return new Kysely<Database>({ dialect })
+  return new Kysely<Database>({
+    dialect,
+    ...(onQuery && { log: event => onQuery(event.query.sql, event.queryDurationMillis, event.level === 'error' ? event.error : undefined) })
+  })
 }
 
 /** A random secret that all processes on one database share: made by whoever asks first, then kept. */

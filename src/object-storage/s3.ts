@@ -20,6 +20,8 @@ export interface S3Options extends S3Address {
   readonly onCall?: (operation: string, status: number | 'none') => void
   /** Hears of every URL that ends early, with its credentials. */
   readonly onClamp?: () => void
+  /** Has every call of the store, with its retries, go through it. */
+  readonly aroundCall?: (<T>(operation: string, call: () => Promise<T>) => Promise<T>) | undefined
   /** Signs the GETs that may go through the CDN in front of the buckets. */
   readonly cdn?: ((get: PresignGet) => PresignedRequest<'GET'>) | undefined
 }
@@ -46,7 +48,7 @@ const SET_BY_FETCH = new Set(['no-cache', 'max-age=0'])
  * An S3 store: the AWS SDK asks it, one client for the life of the process, credentials from the SDK's own
  * provider chain; URLs are signed here.
  */
-export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, onClockSkew = () => {}, onCall = () => {}, onClamp = () => {}, cdn, ...address }: S3Options): ObjectStorage {
+export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, onClockSkew = () => {}, onCall = () => {}, onClamp = () => {}, aroundCall, cdn, ...address }: S3Options): ObjectStorage {
   const client = new S3Client(s3ClientConfig(address, REQUEST_TIMEOUT_MS))
   const patient = new S3Client(s3ClientConfig(address, COMPLETE_TIMEOUT_MS))
   const publicClient = publicEndpoint === undefined ? client : new S3Client(s3ClientConfig({ ...address, endpoint: publicEndpoint }, REQUEST_TIMEOUT_MS))
@@ -56,7 +58,7 @@ export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, o
     asking.middlewareStack.add((next, { commandName = '' }) => async args => {
       const operation = commandName.replace(/Command$/, '')
       try {
-        const result = await next(args)
+        const result = aroundCall ? await aroundCall(operation, async () => await next(args)) : await next(args)
         onCall(operation, result.output.$metadata.httpStatusCode ?? 'none')
         return result
       } catch (error) {

@@ -28,6 +28,8 @@ export const requestLog = fastifyPlugin(async (app: FastifyInstance, { isDrainin
     onRequest(request.method, route, reply.statusCode, reply.elapsedTime / 1000)
     log.info({
       reqId: request.id,
+      // By the name that the log of OpenTelemetry has for it.
+      ...(request.span && { trace_id: request.span.traceId }),
       method: request.method,
       route,
       status: reply.statusCode,

@@ -44,9 +44,9 @@ t.test('a key of CloudFront is a secret, and a name that only looks like one of 
   t.match(slipped.stderr(), /CLOUDFRONT_DOMAIN is not a variable/)
 })
 
-t.test('what Kubernetes tells of a service with the name s3 is no slip of anyone', async t => {
+t.test('what Kubernetes tells of a service with the name s3, and what OpenTelemetry reads, is no slip of anyone', async t => {
   const names = ['S3_SERVICE_HOST', 'S3_SERVICE_PORT', 'S3_SERVICE_PORT_API', 'S3_PORT', 'S3_PORT_9000_TCP', 'S3_PORT_9000_TCP_ADDR', 'EVENTS_PORT_80_TCP_PROTO']
-  const running = check(t, Object.fromEntries(names.map(name => [name, 'x'])))
+  const running = check(t, { ...Object.fromEntries(names.map(name => [name, 'x'])), OTEL_SERVICE_NAME: 'files', OTEL_EXPORTER_OTLP_HEADERS: 'authorization=x' })
   t.equal(await running.ended, 0, running.stderr())
 })
 

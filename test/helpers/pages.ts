@@ -62,6 +62,8 @@ ${NOTE}
 Everything is set by variables of the environment, which are read once, at start. Each may come from a file instead, as secrets of Docker and Kubernetes do: \`NAME_FILE\` gives the path of a file that
 holds the value of \`NAME\`. Both at once are refused. An empty variable counts as unset. A value that is unsafe or out of its range stops the start, with one line that names the variable and the rule.
 
+The credentials of the store are found by the AWS SDK, and traces are switched on by the variables of OpenTelemetry ([operations](operations.md#what-takes-how-long)): both have names of their own.
+
 [.env.example](../.env.example) is a file to begin with; who may upload what stands in the [policies](policies.md).
 
 | variable | meaning | default | range |
