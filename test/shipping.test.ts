@@ -6,7 +6,7 @@ import { parse } from 'yaml'
 import { Environment } from '../src/environment.js'
 import { FINISH_TIMEOUT_MS } from '../src/server.js'
 import { BACKGROUND_TIMEOUT_MS } from '../src/services.js'
-import { runNode } from './helpers/process.js'
+import { runCli } from './helpers/process.js'
 
 interface Service {
   image?: string
@@ -148,7 +148,7 @@ t.test('compose.yaml', async t => {
 
   t.test('is a configuration that presignd takes', async t => {
     const filled = Object.entries(presignd.environment ?? {}).map(([name, value]) => [name, value.replaceAll(/\$\{[A-Z0-9_]+:([?-])([^}]*)\}/g, (_, kind, text) => kind === '-' ? text : 'made-up-and-long-enough-for-every-rule')])
-    const running = runNode(t, ['src/cli.ts', 'config', 'check'], { ...Object.fromEntries(filled), POLICIES_FILE: presignd.environment?.['POLICIES_FILE']?.replace('/app/', '') })
+    const running = runCli(t, ['config', 'check'], { ...Object.fromEntries(filled), POLICIES_FILE: presignd.environment?.['POLICIES_FILE']?.replace('/app/', '') })
     t.equal(await running.ended, 0, running.stderr())
     t.equal(running.stderr(), '')
   })

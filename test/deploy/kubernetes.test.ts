@@ -6,7 +6,7 @@ import { parse, parseAllDocuments } from 'yaml'
 import { Environment } from '../../src/environment.js'
 import { FINISH_TIMEOUT_MS } from '../../src/server.js'
 import { BACKGROUND_TIMEOUT_MS } from '../../src/services.js'
-import { runNode } from '../helpers/process.js'
+import { runCli } from '../helpers/process.js'
 import { checkManifests, type Manifest } from './fixtures/check-manifests.js'
 
 type Labels = Readonly<Record<string, string>>
@@ -157,7 +157,7 @@ t.test('presignd config check takes it', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'presignd-test-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   writeFileSync(join(folder, 'policies.yaml'), policies ?? '')
-  const running = runNode(t, ['src/cli.ts', 'config', 'check'], { ...config, ...secret, POLICIES_FILE: join(folder, 'policies.yaml') })
+  const running = runCli(t, ['config', 'check'], { ...config, ...secret, POLICIES_FILE: join(folder, 'policies.yaml') })
   t.equal(await running.ended, 0, running.stderr())
   t.equal(running.stderr(), '')
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { runNode } from '../helpers/process.js'
+import { runCli } from '../helpers/process.js'
 import { startTestS3 } from '../helpers/s3.js'
 import { createTestToken, testEnvironment } from '../helpers/service.js'
 import { testLife, type RunningService } from './fixtures/life.js'
@@ -17,7 +17,7 @@ function readRunning (): RunningService | undefined {
 /** `presignd serve` in a process of its own, on PostgreSQL. */
 async function startService (): Promise<RunningService> {
   const s3 = await startTestS3(t)
-  const running = runNode(t, ['src/cli.ts', 'serve'], {
+  const running = runCli(t, ['serve'], {
     ...await testEnvironment(t, { engine: 'postgres' }),
     PORT: '0',
     POLICIES_FILE: 'policies.example.yaml',
