@@ -31,8 +31,7 @@ export const auditLog = fastifyPlugin(async (app: FastifyInstance, { audit }: Au
         what,
         ...(request.user && { owner: request.user.owner, tenant: request.user.tenant }),
         files: findFiles(request),
-        // It was validated, unless the request was refused for it.
-        ...(typeof policy === 'string' && reply.statusCode !== 400 && { policy }),
+        ...(typeof policy === 'string' && isKnown(request, reply.statusCode) && { policy }),
         outcome: request.problemCode ?? 'ok',
         status: reply.statusCode,
         ip: request.ip,
@@ -43,10 +42,18 @@ export const auditLog = fastifyPlugin(async (app: FastifyInstance, { audit }: Au
   })
 }, { name: 'audit-log' })
 
+/** Whether there is such a policy, and not just any text that a client has put there: the request was not refused before that was looked at, or for it. */
+function isKnown ({ user, problemCode }: FastifyRequest, status: number): boolean {
+  return Boolean(user) && status !== 400 && problemCode !== 'POLICY_NOT_FOUND'
+}
+
+/** What a client may have put there besides is its own matter, and may be secret. */
+const FILE_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
 /** The files that a request has made, or else the one that it names; what else has an id is no file. */
 function findFiles ({ auditedFiles, params, body, routeOptions: { url = '' } }: FastifyRequest): readonly string[] {
   if (auditedFiles) return auditedFiles
   const { id, fileId = /^\/(files|uploads)\/:id/.test(url) ? id : undefined } = params as { readonly id?: string, readonly fileId?: string }
   const { fileId: asked = fileId } = (body ?? {}) as { readonly fileId?: unknown }
-  return typeof asked === 'string' ? [asked] : []
+  return typeof asked === 'string' && FILE_ID.test(asked) ? [asked] : []
 }

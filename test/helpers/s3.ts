@@ -13,7 +13,7 @@ export interface TestS3 {
   readonly kind: 'embedded' | 'external'
   readonly endpoint: string
   readonly region: string
-  readonly credentials: { readonly accessKeyId: string, readonly secretAccessKey: string }
+  readonly credentials: { readonly accessKeyId: string, readonly secretAccessKey: string, readonly sessionToken?: string }
   readonly client: S3Client
   /** Makes an empty bucket of a name not used before. */
   createBucket (): Promise<string>
@@ -28,10 +28,13 @@ export async function makeTemporaryFolder (t: Test): Promise<string> {
   return folder
 }
 
+/** With a session token, its keys are those of a role. */
+interface EmbeddedOptions { readonly sessionToken?: string }
+
 type Started = Pick<TestS3, 'kind' | 'endpoint' | 'credentials' | 'setNow'>
 
-async function startEmbedded (t: Test): Promise<Started> {
-  const credentials = { accessKeyId: 'TESTACCESSKEYID', secretAccessKey: 'test/secret+access=key' }
+async function startEmbedded (t: Test, session: EmbeddedOptions = {}): Promise<Started> {
+  const credentials = { accessKeyId: 'TESTACCESSKEYID', secretAccessKey: 'test/secret+access=key', ...session }
   let clock = (): Date => new Date()
   const server = await startDevS3({ dataDir: await makeTemporaryFolder(t), port: 0, credentials, now: () => clock() })
   t.teardown(async () => { await server.close() })
@@ -80,8 +83,8 @@ export async function startTestS3 (t: Test): Promise<TestS3> {
 }
 
 /** The embedded store in any case, for tests of its clock, its disk and its strictness. */
-export async function startEmbeddedTestS3 (t: Test): Promise<TestS3 & Required<Pick<TestS3, 'setNow'>>> {
-  const started = await startEmbedded(t)
+export async function startEmbeddedTestS3 (t: Test, session: EmbeddedOptions = {}): Promise<TestS3 & Required<Pick<TestS3, 'setNow'>>> {
+  const started = await startEmbedded(t, session)
   const { setNow } = started
   if (setNow === undefined) throw new Error('The embedded store has a clock')
   return { ...complete(t, started), setNow }

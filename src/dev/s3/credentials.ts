@@ -5,6 +5,8 @@ import { join } from 'node:path'
 export interface Credentials {
   readonly accessKeyId: string
   readonly secretAccessKey: string
+  /** What every request has to carry besides, as with keys of a role. */
+  readonly sessionToken?: string
 }
 
 export const credentialsFileName = 's3-credentials.json'

@@ -9,7 +9,7 @@ import { withPostForm, type PostForm } from './post-form.js'
 import { checkPolicy, type SizeRange } from './post-policy.js'
 import { header, type S3Request } from './request.js'
 import { S3Error } from './s3-error.js'
-import { checkAccessKeyId, checkScope, equalsInConstantTime, type Verifier } from './verify-signature.js'
+import { checkAccessKeyId, checkSessionToken, checkScope, equalsInConstantTime, type Verifier } from './verify-signature.js'
 import { renderXml } from './xml.js'
 
 export function isPostForm (request: S3Request): boolean {
@@ -37,7 +37,7 @@ function checkFormSignature (fields: PostForm['fields'], { credentials, region }
     throw new S3Error('InvalidArgument', 'X-Amz-Date must be in the ISO8601 Long Format and of the day of X-Amz-Credential.', { ArgumentName: 'X-Amz-Date', ArgumentValue: timestamp })
   }
   checkScope(scope, region, (message) => new S3Error('InvalidArgument', `Error parsing the X-Amz-Credential parameter; ${message}`, { ArgumentName: 'X-Amz-Credential' }))
-  if (fields.has('x-amz-security-token')) throw new S3Error('InvalidToken')
+  checkSessionToken(fields.get('x-amz-security-token'), credentials)
   checkAccessKeyId(accessKeyId, credentials)
   if (!equalsInConstantTime(hmacHex(deriveSigningKey(credentials.secretAccessKey, scope), policy), signature)) {
     throw new S3Error('SignatureDoesNotMatch', undefined, { StringToSign: policy })

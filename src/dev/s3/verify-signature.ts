@@ -69,6 +69,13 @@ export function checkAccessKeyId (accessKeyId: string, credentials: Credentials)
   }
 }
 
+/** Temporary keys are none without their token, and lasting ones have none. */
+export function checkSessionToken (given: string | undefined, { accessKeyId, sessionToken }: Credentials): void {
+  if (given === sessionToken) return
+  if (given === undefined) throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: accessKeyId })
+  throw new S3Error('InvalidToken')
+}
+
 /**
  * Checks who signed the request, when, for which service and what; the body is checked against `payloadHash` while it is read.
  * @throws {S3Error} with the code that S3 documents for the first fault.
@@ -78,7 +85,7 @@ export function verifySignature (request: S3Request, verifier: Verifier): Verifi
   checkAuthorizationScope(authorization, verifier.region)
   checkTime(authorization, verifier.now())
   checkSignedHeaders(request, authorization.signedHeaders)
-  if ((header(request, 'x-amz-security-token') ?? queryValue(request, 'X-Amz-Security-Token')) !== undefined) throw new S3Error('InvalidToken')
+  checkSessionToken(header(request, 'x-amz-security-token') ?? queryValue(request, 'X-Amz-Security-Token'), verifier.credentials)
   checkAccessKeyId(authorization.accessKeyId, verifier.credentials)
 
   const signingKey = deriveSigningKey(verifier.credentials.secretAccessKey, authorization.scope)
@@ -90,7 +97,7 @@ export function verifySignature (request: S3Request, verifier: Verifier): Verifi
   return { ...authorization, signingKey }
 }
 
-const authenticationParameters = new Set(['x-amz-algorithm', 'x-amz-credential', 'x-amz-date', 'x-amz-expires', 'x-amz-signedheaders', 'x-amz-signature', 'x-amz-content-sha256'])
+const authenticationParameters = new Set(['x-amz-algorithm', 'x-amz-credential', 'x-amz-date', 'x-amz-expires', 'x-amz-signedheaders', 'x-amz-signature', 'x-amz-security-token', 'x-amz-content-sha256'])
 
 /**
  * The request with the `x-amz-*` parameters of a presigned URL read as headers, as S3 does; a header that was sent wins.
