@@ -17,7 +17,7 @@ export function isRefused ({ status }: Sent): boolean {
  */
 export async function send (presigned: Presigned, body?: Uint8Array, headers: Readonly<Record<string, string | undefined>> = {}): Promise<Sent> {
   // A server that refuses a large body may close before it is sent: it is asked first, as curl does.
-  const isAsked = body !== undefined && body.length > ASK_FIRST_BYTES
+  const isAsked = body !== undefined && (body.length > ASK_FIRST_BYTES || headers['expect'] === '100-continue')
   const all = { ...presigned.headers, ...(body && { 'content-length': String(body.length) }), ...(isAsked && { expect: '100-continue' }), ...headers }
   const defined = Object.fromEntries(Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined))
   return await new Promise((resolve, reject) => {

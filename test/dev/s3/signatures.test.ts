@@ -1,6 +1,7 @@
 import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 
+import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import t from 'tap'
 
 import { decodeChunks } from '../../../src/dev/s3/aws-chunked.js'
@@ -309,4 +310,20 @@ t.test('a client that stops sending stores nothing and reads IncompleteBody', as
 t.test('the tests\' signer renders the canonical request of AWS\'s page', async (t) => {
   const request = { method: 'GET', target: '/?lifecycle', headers: exampleHost }
   t.equal(canonicalRequest(request, ['host'], 'UNSIGNED-PAYLOAD'), 'GET\n/\nlifecycle=\nhost:examplebucket.s3.amazonaws.com\n\nhost\nUNSIGNED-PAYLOAD')
+})
+
+t.test('temporary keys are good with their token alone', async t => {
+  const s3 = await startEmbeddedTestS3(t, { sessionToken: 'session' })
+  const bucket = await s3.createBucket()
+  const { accessKeyId, secretAccessKey } = s3.credentials
+  for (const [name, credentials, code] of [
+    ['their own', s3.credentials, undefined],
+    ['none', { accessKeyId, secretAccessKey }, 'InvalidAccessKeyId'],
+    ['another', { accessKeyId, secretAccessKey, sessionToken: 'other' }, 'InvalidToken']
+  ] as const) {
+    const client = new S3Client({ endpoint: s3.endpoint, region: s3.region, credentials, forcePathStyle: true })
+    t.teardown(() => client.destroy())
+    const listed = await client.send(new ListObjectsV2Command({ Bucket: bucket })).then(() => undefined, (error: Error) => error.name)
+    t.equal(listed, code, name)
+  }
 })
