@@ -29,12 +29,8 @@ export const requestSpans = fastifyPlugin(async (app: FastifyInstance, { startRe
     if (PROBES.has(request.routeOptions.url ?? '')) return done()
     const span = startRequest(request.method, request.headers)
     request.span = span
+    // Fastify keeps it over the arrival of the body, too.
     span.run(done)
-  })
-  // The bytes of a body arrive outside of what the first hook began.
-  app.addHook('preValidation', (request, _reply, done) => {
-    if (request.span) request.span.run(done)
-    else done()
   })
   app.addHook('onResponse', (request, reply, done) => {
     request.span?.end(request.routeOptions.url ?? 'none', reply.statusCode, request.problemCode)
