@@ -43,6 +43,8 @@ export interface Services {
   readonly webhooks: Webhooks
   /** Who did what to which file; null when nobody wants to know. */
   readonly audit: Logger | null
+  /** Begins a new file by the same name, once the old one was moved away; null where there is none. */
+  readonly reopenAuditLog: (() => void) | null
   readonly metrics: Metrics
   /** The page of the metrics, where there are any. */
   readonly prometheus: Prometheus | null
@@ -77,7 +79,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
       throw new Error('The database lacks migrations: run "presignd migrate", or set DATABASE_MIGRATE=true')
     }
     const now = (): Date => new Date()
-    const audit = config.auditLog === undefined ? null : createAuditLog(config.auditLog, log)
+    const { audit, reopenAuditLog } = config.auditLog === undefined ? NO_AUDIT_LOG : createAuditLog(config.auditLog, log)
     const outbox = createOutbox(database, webhooks, newId)
     const events = webhooks.length > 0 ? outbox : NO_EVENTS
     const prometheus = config.metricsPort === undefined ? null : await createMetrics(async () => await measureState(database, outbox, now()), now)
@@ -105,6 +107,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
         send: createWebhookSender(tracing)
       },
       audit,
+      reopenAuditLog,
       metrics,
       prometheus,
       tracing,
@@ -236,15 +239,29 @@ const MAX_AUDIT_BYTES = 1024 * 1024
  * fails no request. Times are UTC.
  * @throws {ConfigError} when the file cannot be opened
  */
-function createAuditLog (target: string, log: Logger): Logger {
+function createAuditLog (target: string, log: Logger): Pick<Services, 'audit' | 'reopenAuditLog'> {
   const stream = openAuditFile(target)
   stream.on('error', (error: Error) => { log.error({ err: error }, 'the audit log cannot be written') })
-  return pino({ base: { audit: true }, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: level => ({ level }) } }, stream)
+  const reopen = (): void => {
+    try {
+      stream.reopen()
+    } catch (error) {
+      log.error({ err: error }, 'the audit log cannot be opened again: it goes on in the old file')
+    }
+  }
+  return {
+    audit: pino({ base: { audit: true }, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: level => ({ level }) } }, stream),
+    reopenAuditLog: target === STDOUT ? null : reopen
+  }
 }
+
+const NO_AUDIT_LOG = { audit: null, reopenAuditLog: null }
+/** What AUDIT_LOG names instead of a file. */
+const STDOUT = 'stdout'
 
 function openAuditFile (target: string): ReturnType<typeof pino.destination> {
   try {
-    return pino.destination({ dest: target === 'stdout' ? 1 : target, sync: true, mkdir: true, maxLength: MAX_AUDIT_BYTES })
+    return pino.destination({ dest: target === STDOUT ? 1 : target, sync: true, mkdir: true, maxLength: MAX_AUDIT_BYTES })
   } catch (error) {
     throw new ConfigError([`AUDIT_LOG: ${target} cannot be written: ${(error as Error).message}`])
   }

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
@@ -8,10 +8,11 @@ import { abortUpload } from '../../src/uploads/abort-upload.js'
 import { serveMetrics } from '../../src/metrics/metrics-server.js'
 import type { Prometheus } from '../../src/metrics/prometheus.js'
 import type { Services } from '../../src/services.js'
-import { startReceiver } from '../helpers/receiver.js'
+import { runNode } from '../helpers/process.js'
+import { startReceiver, until } from '../helpers/receiver.js'
 import { png } from '../helpers/samples.js'
 import { send } from '../helpers/send.js'
-import { ENGINES, startService, type ServiceOptions, type TestService } from '../helpers/service.js'
+import { ENGINES, startService, testEnvironment, type ServiceOptions, type TestService } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
 import { hook, startWebhookService } from '../helpers/webhooks.js'
 
@@ -214,6 +215,27 @@ t.test('the audit log', async t => {
   t.test('T28: holds no token and no URL', async t => {
     t.notMatch(readFileSync(path, 'utf8'), /X-Amz|eyJ|https?:\/\/|authorization/i)
   })
+})
+
+t.test('the audit log goes on in a new file after SIGHUP, when the old one was moved away', async t => {
+  const path = join(t.testdir(), 'audit.log')
+  const running = runNode(t, ['src/cli.ts', 'serve'], { ...await testEnvironment(t), PORT: '0', S3_BUCKET: 'files', S3_ENDPOINT: s3.endpoint, AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AUDIT_LOG: path })
+  const [, url = ''] = await running.output(/"listening":"([^"]+)"/)
+  const files = (path: string): string[] => readFileSync(path, 'utf8').split('\n').filter(line => line !== '').map(line => JSON.parse(line).files[0])
+  const [first, second, third] = ['019ac9a1-0000-7000-8000-000000000001', '019ac9a1-0000-7000-8000-000000000002', '019ac9a1-0000-7000-8000-000000000003']
+  // A line may come a moment after the reply.
+  const ask = async (id: string | undefined, path: string): Promise<void> => {
+    await fetch(`${url}/files/${id}`)
+    await until(() => files(path).includes(id ?? ''))
+  }
+  await ask(first, path)
+  renameSync(path, `${path}.1`)
+  await ask(second, `${path}.1`)
+  running.child.kill('SIGHUP')
+  await until(() => existsSync(path))
+  await ask(third, path)
+  t.strictSame(files(`${path}.1`), [first, second])
+  t.strictSame(files(path), [third])
 })
 
 // Linux alone has it; writing to it fails as on a full disk: https://man7.org/linux/man-pages/man4/full.4.html
