@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import t from 'tap'
 import { parsePolicies } from '../src/policies/load-policies.js'
+import { renderFlow } from './helpers/flow.js'
 
 const read = (path: string) => readFileSync(path, 'utf8')
 const pages = ['README.md', ...readdirSync('docs').filter(name => name.endsWith('.md')).map(name => `docs/${name}`)]
@@ -13,6 +14,13 @@ t.test('every relative link leads to a file that is there', async t => {
       t.ok(existsSync(posix.join(posix.dirname(page), target)), `${page}: ${target}`)
     }
   }
+})
+
+t.test('docs/flow.svg is made of docs/flow.txt, and the README says the same to those who do not see it', async t => {
+  const text = read('docs/flow.txt')
+  t.equal(read('docs/flow.svg'), renderFlow(text), 'run "npm run openapi"')
+  t.match(read('README.md'), `![${text.split('\n')[0]}](docs/flow.svg)`)
+  t.throws(() => renderFlow(`${text}\nnobody -> presignd: hello`), /nobody -> presignd/)
 })
 
 t.test('every example of docs/policies.md is a policies file that the service takes', async t => {
