@@ -65,9 +65,9 @@ function renderMessage ({ from, to, kind, text, notes, y }: Message): string {
   const forward = Math.sign(to - from)
   const [length, half] = kind === 'bytes' ? [18, 10] : [12, 6]
   const tip = columnOf(to)
-  const label = `<text class="ink${kind === 'bytes' ? ' strong' : ''}" x="${columnOf(left) + MARGIN}" y="${y - 8}">${escape(text)}</text>`
+  const label = `<text class="ink${kind === 'bytes' ? ' strong' : ''}" x="${columnOf(left) + MARGIN}" y="${y - half - 2}">${escape(text)}</text>`
   // Beside the label, right of who hears it or is passed by.
-  const beside = notes.map((note, index) => `<text class="soft" x="${columnOf(left + 1) + MARGIN}" y="${y - 8 + index * 18}">${escape(note)}</text>`)
+  const beside = notes.map((note, index) => `<text class="soft" x="${columnOf(left + 1) + MARGIN}" y="${y - half - 2 + index * 18}">${escape(note)}</text>`)
   return `  <path class="${kind}" d="M${columnOf(from)} ${y}H${tip - forward * (length - 2)}"/><path class="${kind}-tip" d="M${tip} ${y}l${-forward * length}-${half}v${2 * half}z"/>${label}${beside.join('')}`
 }
 
