@@ -13,6 +13,7 @@ declare module 'autocannon' {
       readonly path: string
       readonly headers: Readonly<Record<string, string>>
       readonly body?: string
+      readonly setupRequest?: (request: object) => object
       readonly onResponse: (status: number, body: string) => void
     }>
   }

@@ -1,11 +1,16 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { checkRows } from './check-answers.js'
 import { compile } from './compile.js'
 import { startLoadGenerator } from './load.js'
 import { measureRounds, newTally, type Plan, type Round } from './measure.js'
+import { measureComplete } from './measure-complete.js'
+import { measureGrowth } from './measure-growth.js'
 import { measureOperations } from './measure-operations.js'
+import { installRivals, measureRivals } from './measure-rivals.js'
+import { measureStarts } from './measure-start.js'
 import { measureSignatures } from './measure-signatures.js'
 import { findMissed } from './goals.js'
 import { renderReport, renderSummary } from './report.js'
@@ -20,11 +25,19 @@ const QUICK: readonly Plan[] = [
   { connections: 1, rounds: 3, warmUpSeconds: 0.3, seconds: 0.7 }
 ]
 const OPERATIONS: Plan = { connections: 50, rounds: 3, warmUpSeconds: 0.5, seconds: 1.5 }
+const GROWTH: Plan = { ...OPERATIONS, rounds: 5 }
+const COMPLETE_ROUNDS = 3
+const STARTS = 5
 const SIGNATURES = { rounds: 15, batchMs: 150 }
 const QUICK_SIGNATURES = { rounds: 7, batchMs: 80 }
 
-const isQuick = process.argv.includes('--quick')
+const { values: { quick: isQuick, rows: rowsText } } = parseArgs({ options: { quick: { type: 'boolean', default: false }, rows: { type: 'string', default: '1000000' } } })
+/** Of the larger database that growth is measured on. */
+const growthRows = Number(rowsText)
+if (!Number.isSafeInteger(growthRows) || growthRows < 1) throw new RangeError(`--rows takes a number of rows, not "${rowsText}"`)
+const NOTHING_ELSE = { rivals: [], operations: [], complete: [], growth: [], starts: [] }
 const startedAt = new Date()
+if (!isQuick) installRivals()
 const loadBefore = loadavg()[0] ?? 0
 const fileOf = await compile()
 // Beside the compiled files and not in the system's folder for such, which may be in memory: a commit to memory is no commit.
@@ -41,8 +54,10 @@ try {
 
   await servers.get('presignd')?.stop()
   await checkRows(env['DATABASE_URL'] as string, tally.answers.presignd, tally.samples.presignd)
-  const operations = isQuick ? [] : await measureOperations(fileOf, folder, generator, OPERATIONS)
-  const report = renderReport({ signatures, rounds, operations, startedAt, loadBefore, rows: tally.answers.presignd, checkedUrls: tally.checkedUrls })
+  await servers.get('jwt')?.stop()
+  await servers.get('tutorial')?.stop()
+  const rest = isQuick ? NOTHING_ELSE : await measureRest()
+  const report = renderReport({ signatures, rounds, ...rest, growthRows, startedAt, loadBefore, rows: tally.answers.presignd, checkedUrls: tally.checkedUrls })
   process.stdout.write(report)
   if (!isQuick) writeFileSync(new URL('results.md', import.meta.url), `# Results of \`npm run bench\`\n\n${report}`)
   const create = rounds.get(50) as Round[]
@@ -55,4 +70,15 @@ try {
   generator.stop()
   for (const server of servers.values()) await server.stop()
   rmSync(folder, { recursive: true })
+}
+
+/** Each on servers of its own: idle ones take nothing, but their memory is nobody's. */
+async function measureRest () {
+  return {
+    starts: await measureStarts(fileOf, folder, STARTS),
+    rivals: await measureRivals(fileOf, folder, generator, OPERATIONS),
+    operations: await measureOperations(fileOf, folder, generator, OPERATIONS),
+    complete: await measureComplete(fileOf, folder, generator, COMPLETE_ROUNDS),
+    growth: await measureGrowth(fileOf, folder, growthRows, generator, GROWTH)
+  }
 }

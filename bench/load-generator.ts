@@ -9,11 +9,12 @@ process.on('message', (load: Load) => {
   run(load).then(answers => process.send?.(answers), error => process.send?.({ failure: (error as Error).message }))
 })
 
-async function run ({ url, path, method, headers, body, connections, amount }: Load): Promise<Answers> {
+async function run ({ url, path, paths, method, headers, body, connections, amount }: Load): Promise<Answers> {
   const statuses: Record<string, number> = {}
   const samples: string[] = []
   const every = Math.max(1, Math.floor(amount / SAMPLES))
   let count = 0
+  let next = 0
   let endedAt = 0
   const startedAt = performance.now()
   const onResponse = (status: number, text: string): void => {
@@ -22,7 +23,19 @@ async function run ({ url, path, method, headers, body, connections, amount }: L
     endedAt = performance.now()
   }
   const { errors, timeouts } = await autocannon({
-    url, connections, amount, timeout: 30, sampleInt: 50, requests: [{ method, path, headers, ...(body !== undefined && { body }), onResponse }]
+    url,
+    connections,
+    amount,
+    timeout: 30,
+    sampleInt: 50,
+    requests: [{
+      method,
+      path,
+      headers,
+      ...(body !== undefined && { body }),
+      onResponse,
+      ...(paths && { setupRequest: request => ({ ...request, path: paths[next++] ?? path }) })
+    }]
   })
   return { statuses, samples, errors: errors + timeouts, seconds: (endedAt - startedAt) / 1000 }
 }

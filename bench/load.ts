@@ -8,6 +8,8 @@ export interface Load {
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string
+  /** One for each request, in place of `path`. */
+  readonly paths?: readonly string[]
   readonly connections: number
   /** Exactly so many: none is left under way at the end, so answers and rows can be compared exactly. */
   readonly amount: number

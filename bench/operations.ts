@@ -23,7 +23,8 @@ const LISTED = 50
 const FILES = 1000
 const PARTS = 100
 const PART_BYTES = 5 * 1024 ** 2
-const ready = randomUUID()
+/** The id of a file that is ready. */
+export const ready = randomUUID()
 const parted = { id: randomUUID(), multipartUploadId: 'an-upload-in-parts' }
 const uppy = { id: randomUUID(), multipartUploadId: 'an-upload-of-uppy' }
 const keyOf = (id: string): ObjectKey => `pictures/${OWNER}/${id}.png` as ObjectKey
@@ -48,12 +49,15 @@ const has = (find: (reply: Reply) => unknown) => (body: string): void => {
   if (!find(JSON.parse(body) as Reply)) throw new Error(`A reply lacks what was asked for: ${body.slice(0, 200)}`)
 }
 
+/** The URL of one part, in the way of Uppy's clients. */
+export const uppyPart = get(`/uppy/pictures/s3/multipart/${uppy.multipartUploadId}/1?key=${encodeURIComponent(keyOf(uppy.id))}`)
+
 export const OPERATIONS: readonly Operation[] = [
   { label: '`POST /uploads`', items: 1, request: post('/uploads', upload), check: has(reply => reply.upload?.url) },
   { label: '`POST /uploads/batch` with 10', items: 10, request: post('/uploads/batch', { uploads: Array.from({ length: 10 }, () => upload) }), check: count(reply => reply.data?.filter(({ upload }) => upload?.url), 10) },
   { label: '`POST /uploads/batch` with 100', items: 100, request: post('/uploads/batch', { uploads: Array.from({ length: 100 }, () => upload) }), check: count(reply => reply.data?.filter(({ upload }) => upload?.url), 100) },
   { label: '`POST /uploads/{id}/parts`, 100 URLs', items: PARTS, request: post(`/uploads/${parted.id}/parts`, { partNumbers: Array.from({ length: PARTS }, (_, index) => index + 1) }), check: count(reply => reply.parts, PARTS) },
-  { label: 'URL of a part for Uppy', items: 1, request: get(`/uppy/pictures/s3/multipart/${uppy.multipartUploadId}/1?key=${encodeURIComponent(keyOf(uppy.id))}`), check: has(reply => reply.url) },
+  { label: 'URL of a part for Uppy', items: 1, request: uppyPart, check: has(reply => reply.url) },
   { label: '`POST /downloads`', items: 1, request: post('/downloads', { fileId: ready }), check: has(reply => reply.download?.url) },
   { label: '`GET /files/{id}`', items: 1, request: get(`/files/${ready}`), check: has(reply => reply.file?.id === ready) },
   { label: `\`GET /files\`, ${LISTED} of ${FILES}`, items: LISTED, request: get(`/files?limit=${LISTED}`), check: count(reply => reply.data, LISTED) }

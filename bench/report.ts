@@ -1,6 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { availableParallelism, cpus, loadavg } from 'node:os'
-import type { OperationRound } from './measure-operations.js'
+import { GROWING, labelOf, SMALL_ROWS } from './measure-growth.js'
+import { JWT } from './measure-operations.js'
+import { CREATE, PART, RIVALS } from './measure-rivals.js'
+import type { StartRound } from './measure-start.js'
+import type { TargetRound } from './measure-targets.js'
 import type { SignatureRound } from './measure-signatures.js'
 import type { Measure, Round } from './measure.js'
 import { OPERATIONS } from './operations.js'
@@ -13,7 +17,13 @@ export interface Results {
   readonly signatures: readonly SignatureRound[]
   /** By number of connections. */
   readonly rounds: ReadonlyMap<number, readonly Round[]>
-  readonly operations: readonly OperationRound[]
+  readonly operations: readonly TargetRound[]
+  readonly rivals: readonly TargetRound[]
+  readonly complete: readonly Measure[]
+  readonly growth: readonly TargetRound[]
+  /** Of the larger database of the two that growth is measured on. */
+  readonly growthRows: number
+  readonly starts: readonly StartRound[]
   readonly startedAt: Date
   readonly loadBefore: number
   readonly rows: number
@@ -32,6 +42,7 @@ const NOISY_SPREAD = 2
 const percent = (value: number): string => `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`
 const times = (value: number): string => `${value.toFixed(1)}x`
 const tenth = (value: number): string => value.toFixed(1)
+const hundredth = (value: number): string => value.toFixed(2)
 const whole = (value: number): string => value.toFixed(0)
 
 export function renderSummary (rounds: readonly Round[], signatures: readonly SignatureRound[]): string {
@@ -55,23 +66,60 @@ function renderSignatures (rounds: readonly SignatureRound[]): string[] {
   ]
 }
 
-function renderOperations (rounds: readonly OperationRound[]): string[] {
+function renderOperations (rounds: readonly TargetRound[], complete: readonly Measure[]): string[] {
   if (rounds.length === 0) return []
-  const of = (label: string, value: (measure: Measure, round: OperationRound) => number) => spread(rounds.map(round => value(round.operations.get(label) as Measure, round)))
   return [
     `| 50 connections, ${rounds.length} rounds | CPU µs per request | CPU µs per file or URL | of the capacity of bare Fastify + @fastify/jwt |`,
     '|---|---|---|---|',
     ...OPERATIONS.map(({ label, items }) => [
       `| ${label}`,
-      renderSpread(of(label, ({ cpuUsPerRequest }) => cpuUsPerRequest), whole),
-      items === 1 ? '' : renderSpread(of(label, ({ cpuUsPerRequest }) => cpuUsPerRequest / items), tenth),
-      `${renderSpread(of(label, ({ cpuUsPerRequest }, { jwt }) => jwt.cpuUsPerRequest / cpuUsPerRequest), percent)} |`
+      cpuOf(label, rounds),
+      items === 1 ? '' : renderSpread(spread(rounds.map(round => cpu(label, round) / items)), tenth),
+      `${renderSpread(spread(rounds.map(round => cpu(JWT, round) / cpu(label, round))), percent)} |`
     ].join(' | ')),
+    `| \`POST /uploads/{id}/complete\`, which asks the store | ${renderSpread(spread(complete.map(({ cpuUsPerRequest }) => cpuUsPerRequest)), whole)} | | |`,
     ''
   ]
 }
 
-export function renderReport ({ signatures, rounds, operations, startedAt, loadBefore, rows, checkedUrls }: Results): string {
+function renderRivals (rounds: readonly TargetRound[]): string[] {
+  if (rounds.length === 0) return []
+  return [
+    `| 50 connections, ${rounds.length} rounds | CPU µs per request | presignd is cheaper | goal |`,
+    '|---|---|---|---|',
+    ...[CREATE, PART].map(label => `| ${label} | ${cpuOf(label, rounds)} | | |`),
+    ...RIVALS.map(({ label, against, goal }) => `| ${label} | ${cpuOf(label, rounds)} | ${renderSpread(spread(rounds.map(round => cpu(label, round) / cpu(against, round))), times)} | ${goal === null ? '' : `${goal}x`} |`),
+    ''
+  ]
+}
+
+function renderGrowth (rounds: readonly TargetRound[], rows: number): string[] {
+  if (rounds.length === 0) return []
+  const [small, large] = [SMALL_ROWS, rows]
+  return [
+    `| 50 connections, ${rounds.length} rounds | CPU µs at ${small} rows | at ${large} rows | times as dear |`,
+    '|---|---|---|---|',
+    ...GROWING.map(({ label }) => `| ${label} | ${cpuOf(labelOf(label, small), rounds)} | ${cpuOf(labelOf(label, large), rounds)} | ${renderSpread(spread(rounds.map(round => cpu(labelOf(label, large), round) / cpu(labelOf(label, small), round))), hundredth)} |`),
+    ''
+  ]
+}
+
+function renderStarts (rounds: readonly StartRound[]): string[] {
+  if (rounds.length === 0) return []
+  const row = (label: string, name: keyof StartRound): string => `| ${label} | ${renderSpread(spread(rounds.map(round => round[name].cpuMs)), whole)} | ${renderSpread(spread(rounds.map(round => round[name].idleMiB)), whole)} |`
+  return [
+    `| ${rounds.length} starts, by turns | CPU ms to the first reply | idle, MiB |`,
+    '|---|---|---|',
+    row('presignd, its first reply a created upload', 'presignd'),
+    row('bare Fastify + @fastify/jwt, from node_modules', 'jwt'),
+    ''
+  ]
+}
+
+const cpu = (label: string, round: TargetRound): number => (round.get(label) as Measure).cpuUsPerRequest
+const cpuOf = (label: string, rounds: readonly TargetRound[]): string => renderSpread(spread(rounds.map(round => cpu(label, round))), whole)
+
+export function renderReport ({ signatures, rounds, operations, rivals, complete, growth, growthRows, starts, startedAt, loadBefore, rows, checkedUrls }: Results): string {
   const cells = [...rounds].map(([connections, rounds]) => ({ connections, rounds, heading: connections === 1 ? '1 connection' : `${connections} connections` }))
   const lines = [
     '| presignd, in processor time per request | ' + cells.map(({ heading }) => heading).join(' | ') + ' |',
@@ -87,7 +135,7 @@ export function renderReport ({ signatures, rounds, operations, startedAt, loadB
       lines.push(`| ${LABELS[name]} | ${renderSpread(cpu, whole)} | ${renderSpread(rate, whole)} |`)
     }
   }
-  lines.push('', ...renderOperations(operations), ...renderSignatures(signatures))
+  lines.push('', ...renderRivals(rivals), ...renderOperations(operations, complete), ...renderGrowth(growth, growthRows), ...renderStarts(starts), ...renderSignatures(signatures))
   const rates = spread((cells[0]?.rounds ?? []).map(round => round.jwt.requestsPerSecond))
   if (rates.max / rates.min > NOISY_SPREAD) lines.push('', '**Noisy machine: trust CPU ratios only.**')
   lines.push('', 'Each figure: median of the rounds (minimum–maximum). Ratios are taken within a round.', '', ...facts(startedAt, loadBefore))

@@ -14,12 +14,10 @@ import { startNode } from './processes.js'
 export const SERVERS = ['presignd', 'jwt', 'tutorial'] as const
 export type ServerName = typeof SERVERS[number]
 
-export interface Server {
+export interface Server extends Program {
   readonly name: ServerName
-  readonly child: ChildProcess
   /** The request that is repeated. */
   readonly request: Omit<Load, 'connections' | 'amount'>
-  stop (): Promise<void>
 }
 
 export const OWNER = 'ada'
@@ -55,12 +53,28 @@ export function benchEnvironment (folder: string): Record<string, string> {
 
 const READY_TIMEOUT_MS = 30_000
 
-/** Starts one server on the second core. Its output, presignd's request log above all, goes to a file in this folder. */
-export async function startServer (name: ServerName, fileOf: Awaited<ReturnType<typeof compile>>, folder: string, env: Readonly<Record<string, string>>): Promise<Server> {
+/** Some process under load, and where it listens. */
+export interface Program {
+  readonly url: string
+  readonly child: ChildProcess
+  stop (): Promise<void>
+}
+
+export interface ProgramOptions {
+  readonly fileOf: Awaited<ReturnType<typeof compile>>
+  /** Its output, presignd's request log above all, goes to a file in here. */
+  readonly folder: string
+  readonly env: Readonly<Record<string, string>>
+  /** The second one when left out. */
+  readonly core?: number
+}
+
+/** Starts a Node program, and waits until it says where it listens. */
+export async function startProgram (name: string, args: readonly string[], { fileOf, folder, env, core = 1 }: ProgramOptions): Promise<Program> {
   const logFile = join(folder, `${name}.log`)
-  const log = openSync(logFile, 'a')
-  const args = [...(NEEDS_PROBE ? ['--import', pathToFileURL(fileOf('cpu-probe')).href] : []), fileOf(name), ...(name === 'presignd' ? ['serve'] : [])]
-  const child = startNode(args, { core: 1, env, stdio: ['ignore', log, log, ...(NEEDS_PROBE ? ['ipc' as const] : [])] })
+  const log = openSync(logFile, 'w')
+  const probe = NEEDS_PROBE ? ['--import', pathToFileURL(fileOf('cpu-probe')).href] : []
+  const child = startNode([...probe, ...args], { core, env, stdio: ['ignore', log, log, ...(NEEDS_PROBE ? ['ipc' as const] : [])] })
   closeSync(log)
   const ended = once(child, 'exit')
   let url: string | undefined
@@ -72,22 +86,32 @@ export async function startServer (name: ServerName, fileOf: Awaited<ReturnType<
       child.kill()
       throw new Error(`${name} did not start: ${text}`)
     }
-    await delay(50)
+    await delay(10)
   }
-  const headers = { authorization: `Bearer ${await createToken(env, ['--sub', OWNER])}` }
+  return {
+    url,
+    child,
+    async stop () {
+      child.kill()
+      await ended
+    }
+  }
+}
+
+export async function userHeaders (env: Readonly<Record<string, string>>): Promise<Record<string, string>> {
+  return { authorization: `Bearer ${await createToken(env, ['--sub', OWNER])}` }
+}
+
+/** Starts one of the servers that every run compares. */
+export async function startServer (name: ServerName, fileOf: Awaited<ReturnType<typeof compile>>, folder: string, env: Readonly<Record<string, string>>): Promise<Server> {
+  const program = await startProgram(name, [fileOf(name), ...(name === 'presignd' ? ['serve'] : [])], { fileOf, folder, env })
+  const { url } = program
+  const headers = await userHeaders(env)
   const post = { url, method: 'POST', path: '/uploads', headers: { ...headers, 'content-type': 'application/json' } }
   const requests: Record<ServerName, Server['request']> = {
     presignd: { ...post, body: JSON.stringify({ policy: 'pictures', ...UPLOAD }) },
     tutorial: { ...post, body: JSON.stringify(UPLOAD) },
     jwt: { url, method: 'GET', path: '/hello', headers }
   }
-  return {
-    name,
-    child,
-    request: requests[name],
-    async stop () {
-      child.kill()
-      await ended
-    }
-  }
+  return { ...program, name, request: requests[name] }
 }

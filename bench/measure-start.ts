@@ -1,0 +1,40 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { compile } from './compile.js'
+import { readCpuTime } from './cpu-time.js'
+import { benchEnvironment, startServer, type ServerName } from './servers.js'
+
+export interface Start {
+  /** Processor time until the first request was answered. */
+  readonly cpuMs: number
+  /** Resident memory a while after it. */
+  readonly idleMiB: number
+}
+
+export type StartRound = Readonly<Record<'presignd' | 'jwt', Start>>
+
+const IDLE_MS = 1500
+
+/** Starts both again and again, by turns. The first start, which migrates the database, is not counted. */
+export async function measureStarts (fileOf: Awaited<ReturnType<typeof compile>>, parent: string, rounds: number): Promise<StartRound[]> {
+  const folder = join(parent, 'starts')
+  mkdirSync(folder)
+  const env = benchEnvironment(folder)
+  const start = async (name: ServerName): Promise<Start> => {
+    const server = await startServer(name, fileOf, folder, env)
+    const { url, method, path, headers, body } = server.request
+    const reply = await fetch(url + path, { method, headers, ...(body !== undefined && { body }) })
+    if (!reply.ok) throw new Error(`${name} answered its first request with ${reply.status}`)
+    const cpuMs = await readCpuTime(server.child) / 1000
+    await delay(IDLE_MS)
+    const idleMiB = Number(execFileSync('ps', ['-o', 'rss=', '-p', String(server.child.pid)], { encoding: 'utf8' })) / 1024
+    await server.stop()
+    return { cpuMs, idleMiB }
+  }
+  await start('presignd')
+  const results: StartRound[] = []
+  for (let round = 0; round < rounds; round++) results.push({ presignd: await start('presignd'), jwt: await start('jwt') })
+  return results
+}
