@@ -1,5 +1,5 @@
 import { loadConfig } from '../config.js'
-import { bucketPolicy, doctorPolicy, servicePolicy, type BucketUse } from '../object-storage/iam-policies.js'
+import { bucketPolicy, doctorPolicy, reconcilePolicy, servicePolicy, type BucketUse } from '../object-storage/iam-policies.js'
 import { loadPolicies } from '../policies/load-policies.js'
 import { findKeyPrefix, STAGING_PREFIX } from '../policies/object-key.js'
 
@@ -19,6 +19,7 @@ export function printIamPolicies (env: Readonly<Record<string, string | undefine
   const list: BucketUse[] = [...uses].map(([bucket, { prefixes, maxUrlSeconds }]) => ({ bucket, prefixes: withoutCovered(prefixes), stagingPrefix: STAGING_PREFIX, maxUrlSeconds }))
   process.stdout.write(`${JSON.stringify({
     service: servicePolicy(list),
+    reconcile: reconcilePolicy(list),
     doctor: doctorPolicy(list),
     buckets: Object.fromEntries(list.map(use => [use.bucket, bucketPolicy(use)]))
   }, null, 2)}\n`)

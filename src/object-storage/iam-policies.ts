@@ -24,18 +24,28 @@ export interface BucketUse {
 }
 
 /**
- * What the credentials of the service have to be allowed, and no more. ListBucket makes S3 answer 404 and not 403 for
- * a key that is missing, which is how an upload that has not arrived is told from a fault.
- * @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+ * What the credentials of the service have to be allowed, its sweeper's and `presignd sweep`'s too, and no more.
+ * ListBucket makes S3 answer 404 and not 403 for a key that is missing, which is how an upload that has not arrived is
+ * told from a fault.
  */
 export function servicePolicy (uses: readonly BucketUse[]): IamPolicy {
+  return policyFor(uses, ['s3:GetObject', 's3:PutObject', 's3:DeleteObject', 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts'])
+}
+
+/** What `presignd reconcile --apply` needs, which never writes an object. */
+export function reconcilePolicy (uses: readonly BucketUse[]): IamPolicy {
+  return policyFor(uses, ['s3:GetObject', 's3:DeleteObject', 's3:AbortMultipartUpload'])
+}
+
+/** @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html */
+function policyFor (uses: readonly BucketUse[], actions: readonly string[]): IamPolicy {
   return {
     Version: '2012-10-17',
     Statement: [
       {
         Sid: 'Objects',
         Effect: 'Allow',
-        Action: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject', 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts'],
+        Action: actions,
         Resource: uses.flatMap(({ bucket, prefixes }) => prefixes.map(prefix => `arn:aws:s3:::${bucket}/${prefix}*`))
       },
       {

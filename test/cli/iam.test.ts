@@ -24,6 +24,14 @@ const NEEDED: Readonly<Record<string, string>> = {
   PutBucketLifecycleConfiguration: 's3:PutLifecycleConfiguration'
 }
 
+const BY_METHOD: Readonly<Record<string, string>> = {
+  abortMultipartUpload: 's3:AbortMultipartUpload',
+  deleteObject: 's3:DeleteObject',
+  headObject: 's3:GetObject',
+  listMultipartUploads: 's3:ListBucketMultipartUploads',
+  listObjects: 's3:ListBucket'
+}
+
 const POLICIES = `buckets:
   archive: { bucket: cold-storage }
 policies:
@@ -36,7 +44,7 @@ t.test('presignd iam', async t => {
   const folder = t.testdir({ 'policies.yaml': POLICIES })
   const running = runCli(t, ['iam'], { S3_BUCKET: 'uploads', POLICIES_FILE: join(folder, 'policies.yaml'), JWT_SECRET: SECRET, JWT_AUDIENCE: AUDIENCE })
   t.equal(await running.ended, 0, running.stderr())
-  const { service, doctor, buckets } = JSON.parse(running.stdout())
+  const { service, reconcile, doctor, buckets } = JSON.parse(running.stdout())
   const [objects, whole] = service.Statement
 
   /** What the source asks stores for. */
@@ -53,6 +61,15 @@ t.test('presignd iam', async t => {
     const own = new Set([...objects.Action, ...whole.Action])
     t.strictSame(doctor.Statement[0].Action.sort(), neededBy(t, name => name === SETTINGS).filter(action => !own.has(action)), 'besides')
     t.ok([...service.Statement, ...doctor.Statement].every((statement: { Effect: string }) => statement.Effect === 'Allow'))
+  })
+
+  t.test('allows reconcile what it asks stores for, and not to write', async t => {
+    const sources = readdirSync('src/jobs').filter(name => name.startsWith('reconcile')).map(name => readFileSync(`src/jobs/${name}`, 'utf8')).join('')
+    const methods = new Set([...sources.matchAll(/objectStorage\.(\w+)\(/g)].map(([, name = '']) => name))
+    const needed = [...methods].map(method => BY_METHOD[method] ?? `nothing known of ${method}`)
+    const [{ Action, Resource }, whole] = reconcile.Statement
+    t.strictSame([...Action, ...whole.Action].sort(), needed.sort())
+    t.strictSame(Resource, objects.Resource)
   })
 
   t.test('reaches the keys of the policies and what is not verified yet, each prefix once', async t => {
