@@ -9,11 +9,12 @@ import { measureRounds, newTally, type Plan, type Round } from './measure.js'
 import { measureComplete } from './measure-complete.js'
 import { measureGrowth } from './measure-growth.js'
 import { measureOperations } from './measure-operations.js'
+import { measureSoak } from './measure-soak.js'
 import { installRivals, measureRivals } from './measure-rivals.js'
 import { measureStarts } from './measure-start.js'
 import { measureSignatures } from './measure-signatures.js'
 import { findMissed } from './goals.js'
-import { renderReport, renderSummary } from './report.js'
+import { renderReport, renderSoak, renderSummary } from './report.js'
 import { benchEnvironment, SERVERS, startServer, type Server, type ServerName } from './servers.js'
 
 const FULL: readonly Plan[] = [
@@ -31,13 +32,17 @@ const STARTS = 5
 const SIGNATURES = { rounds: 15, batchMs: 150 }
 const QUICK_SIGNATURES = { rounds: 7, batchMs: 80 }
 
-const { values: { quick: isQuick, rows: rowsText } } = parseArgs({ options: { quick: { type: 'boolean', default: false }, rows: { type: 'string', default: '1000000' } } })
+const { values: { quick: isQuick, rows: rowsText, soak: soakText } } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, rows: { type: 'string', default: '1000000' }, soak: { type: 'string' } }
+})
 /** Of the larger database that growth is measured on. */
 const growthRows = Number(rowsText)
 if (!Number.isSafeInteger(growthRows) || growthRows < 1) throw new RangeError(`--rows takes a number of rows, not "${rowsText}"`)
+const soakMinutes = Number(soakText ?? 1)
+if (!(soakMinutes > 0)) throw new RangeError(`--soak takes a number of minutes, not "${soakText}"`)
 const NOTHING_ELSE = { rivals: [], operations: [], complete: [], growth: [], starts: [] }
 const startedAt = new Date()
-if (!isQuick) installRivals()
+if (!isQuick && soakText === undefined) installRivals()
 const loadBefore = loadavg()[0] ?? 0
 const fileOf = await compile()
 // Beside the compiled files and not in the system's folder for such, which may be in memory: a commit to memory is no commit.
@@ -46,6 +51,15 @@ const env = benchEnvironment(folder)
 const servers = new Map<ServerName, Server>()
 const generator = startLoadGenerator(fileOf('load-generator'), 0)
 try {
+  if (soakText === undefined) await compare()
+  else process.stdout.write(`${renderSoak(await measureSoak(fileOf, folder, generator, soakMinutes))}\n`)
+} finally {
+  generator.stop()
+  for (const server of servers.values()) await server.stop()
+  rmSync(folder, { recursive: true })
+}
+
+async function compare (): Promise<void> {
   const signatures = await measureSignatures(fileOf('signatures'), isQuick ? QUICK_SIGNATURES : SIGNATURES)
   for (const name of SERVERS) servers.set(name, await startServer(name, fileOf, folder, env))
   const tally = newTally()
@@ -66,10 +80,6 @@ try {
     process.exitCode = 1
   }
   if (isQuick) process.stdout.write(`\n${renderSummary(create, signatures)}\n`)
-} finally {
-  generator.stop()
-  for (const server of servers.values()) await server.stop()
-  rmSync(folder, { recursive: true })
 }
 
 /** Each on servers of its own: idle ones take nothing, but their memory is nobody's. */

@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { compile } from './compile.js'
 import { readCpuTime } from './cpu-time.js'
+import { readResidentMiB } from './resident-memory.js'
 import { benchEnvironment, startServer, type ServerName } from './servers.js'
 
 export interface Start {
@@ -29,7 +29,7 @@ export async function measureStarts (fileOf: Awaited<ReturnType<typeof compile>>
     if (!reply.ok) throw new Error(`${name} answered its first request with ${reply.status}`)
     const cpuMs = await readCpuTime(server.child) / 1000
     await delay(IDLE_MS)
-    const idleMiB = Number(execFileSync('ps', ['-o', 'rss=', '-p', String(server.child.pid)], { encoding: 'utf8' })) / 1024
+    const idleMiB = readResidentMiB(server.child)
     await server.stop()
     return { cpuMs, idleMiB }
   }

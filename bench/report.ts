@@ -3,6 +3,7 @@ import { availableParallelism, cpus, loadavg } from 'node:os'
 import { GROWING, labelOf, SMALL_ROWS } from './measure-growth.js'
 import { JWT } from './measure-operations.js'
 import { CREATE, PART, RIVALS } from './measure-rivals.js'
+import type { Soak } from './measure-soak.js'
 import type { StartRound } from './measure-start.js'
 import type { TargetRound } from './measure-targets.js'
 import type { SignatureRound } from './measure-signatures.js'
@@ -47,6 +48,10 @@ const whole = (value: number): string => value.toFixed(0)
 
 export function renderSummary (rounds: readonly Round[], signatures: readonly SignatureRound[]): string {
   return `create vs fastify+jwt: ${percent(cheaperThan('jwt', rounds).median)}, signer vs getSignedUrl: ${whole(signerRatio('put', signatures).median)} x`
+}
+
+export function renderSoak ({ requests, quarterMiB, endMiB, kibPerThousandRequests }: Soak): string {
+  return `${requests} requests: ${whole(quarterMiB)} MiB resident after a quarter, ${whole(endMiB)} MiB at the end, ${tenth(kibPerThousandRequests)} KiB more per thousand requests in between`
 }
 
 const SIGNATURE_LABELS: ReadonlyArray<readonly [kind: keyof SignatureRound['us'], ours: string, sdk: string]> = [
