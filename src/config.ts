@@ -68,7 +68,7 @@ export interface JwtConfig {
   readonly clockToleranceSeconds: number
 }
 
-const validateEnvironment = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true, meta: false, validateSchema: false }).compile(Environment)
+const validateEnvironment = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true, meta: false, validateSchema: false, code: { optimize: false } }).compile(Environment)
 
 /**
  * Reads, checks and freezes the whole configuration.

@@ -32,7 +32,7 @@ const PolicyFile = Type.Object({
   policies: Type.Record(Name, PolicyEntry, { minProperties: 1, additionalProperties: false })
 }, { additionalProperties: false })
 
-const validateFile = new Ajv({ allErrors: true, allowUnionTypes: true, meta: false, validateSchema: false }).compile(PolicyFile)
+const validateFile = new Ajv({ allErrors: true, allowUnionTypes: true, meta: false, validateSchema: false, code: { optimize: false } }).compile(PolicyFile)
 
 /** Under this size parts cost more requests than they save. */
 const DEFAULT_MULTIPART_THRESHOLD_BYTES = 100 * 1024 ** 2
