@@ -24,7 +24,8 @@ type Answer = Parameters<InstanceType<FastifyRateLimitStoreCtor>['incr']>[1]
  * @param onChange hears when Redis is lost and when it is back
  */
 export async function connectSharedCounters (url: string, onChange: (isThere: boolean, cause?: Error) => void): Promise<SharedCounters> {
-  const { Redis } = await import('ioredis')
+  // By its default export: the build knows no other names of a package written for CommonJS.
+  const { default: { Redis } } = await import('ioredis')
   const redis = new Redis(url, { enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: COMMAND_TIMEOUT_MS, connectTimeout: 2_000, connectionName: 'presignd', lazyConnect: true })
   let isThere: boolean | undefined
   const change = (now: boolean, cause?: Error): void => {
