@@ -23,6 +23,12 @@ t.test('presignd serve answers, and says in its log where', async t => {
   t.ok(stdout().split('\n').filter(line => line !== '').every(line => JSON.parse(line)), 'every line is JSON')
 })
 
+t.test('T34: a Redis that is not there stops neither the start nor a request', async t => {
+  const { url, output } = await serve(t, { REDIS_URL: 'redis://127.0.0.1:1' })
+  t.equal((await fetch(`${url}/policies`, { headers: { authorization: `Bearer ${await createTestToken('ada')}` } })).status, 200)
+  t.ok(await output(/Redis/), 'the log tells')
+})
+
 t.test('F32: SIGTERM under load drops no request', async t => {
   const running = await serve(t, { SHUTDOWN_DRAIN_SECONDS: '1' })
   const headers = { authorization: `Bearer ${await createTestToken('ada')}`, 'content-type': 'application/json' }
