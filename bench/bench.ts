@@ -85,10 +85,10 @@ async function compare (): Promise<void> {
 /** Each on servers of its own: idle ones take nothing, but their memory is nobody's. */
 async function measureRest () {
   return {
+    growth: await measureGrowth(fileOf, folder, growthRows, generator, GROWTH),
     starts: await measureStarts(fileOf, folder, STARTS),
     rivals: await measureRivals(fileOf, folder, generator, OPERATIONS),
     operations: await measureOperations(fileOf, folder, generator, OPERATIONS),
-    complete: await measureComplete(fileOf, folder, generator, COMPLETE_ROUNDS),
-    growth: await measureGrowth(fileOf, folder, growthRows, generator, GROWTH)
+    complete: await measureComplete(fileOf, folder, generator, COMPLETE_ROUNDS)
   }
 }

@@ -44,6 +44,8 @@ async function fill (databaseUrl: string, rows: number): Promise<void> {
     await sql`insert into files (id, tenant, owner, policy, status, version, filename, content_type, size_bytes, reserved_bytes, visibility, bucket, object_key, etag, metadata, url_deadline, attempts, created_at, updated_at, ready_at, method)
       with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < ${rows})
       select printf('%08x-0000-7000-8000-%012x', n, abs(random()) % 281474976710656), '', case n % 10 when 0 then ${OWNER} else 'user-' || (n / 1000) end, 'pictures', 'ready', 3, 'a.png', 'image/png', 10, 10, 'private', ${BUCKET}, printf('pictures/filled/%012d.png', n), '"e"', '{}', 0, 1, n, n, n, 'PUT' from numbers`.execute(database)
+    // Else it happens when the file is closed, which keeps the service out meanwhile.
+    await sql`pragma wal_checkpoint(truncate)`.execute(database)
   } finally {
     await database.destroy()
   }

@@ -82,7 +82,7 @@ function readPeakKib (pid: number | undefined): number {
 }
 
 t.test('F22: the rows that one process and that two sweep in a second, on PostgreSQL', async t => {
-  const ROWS = 3000
+  const ROWS = 1000
   const { services, call, token, bucket, config } = await startService(t, s3, { engine: 'postgres' })
   const { database } = services
   const { file } = (await call('POST', '/uploads', { token: await token('ada'), body: { policy: 'pictures', filename: 'a.png', contentType: 'image/png', sizeBytes: 10 } })).json()
