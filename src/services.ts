@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
-import { pino, type Logger } from 'pino'
-import { ConfigError, type Config } from './config.js'
+import type { Logger } from 'pino'
+import type { Config } from './config.js'
 import { openDatabase, query, sharedSecret } from './database/database.js'
 import { isMigrated, migrate } from './database/migrate.js'
 import type { Database } from './database/schema.js'
@@ -12,6 +12,7 @@ import { NO_EVENTS } from './files/file-events.js'
 import { measureFiles } from './files/measure-files.js'
 import { createFilesRepository, type FilesRepository } from './files/files-repository.js'
 import { createInventory, type Inventory } from './files/inventory.js'
+import { createAuditLog, createLog, type AuditLog } from './logs.js'
 import { joinObjectStorages } from './object-storage/buckets.js'
 import { createCloudFrontPresign } from './object-storage/cloudfront.js'
 import type { ObjectStorage } from './object-storage/object-storage.js'
@@ -43,8 +44,7 @@ export interface Services {
   readonly webhooks: Webhooks
   /** Who did what to which file; null when nobody wants to know. */
   readonly audit: Logger | null
-  /** Begins a new file by the same name, once the old one was moved away; null where there is none. */
-  readonly reopenAuditLog: (() => void) | null
+  readonly reopenAuditLog: AuditLog['reopen']
   readonly metrics: Metrics
   /** The page of the metrics, where there are any. */
   readonly prometheus: Prometheus | null
@@ -79,7 +79,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
       throw new Error('The database lacks migrations: run "presignd migrate", or set DATABASE_MIGRATE=true')
     }
     const now = (): Date => new Date()
-    const { audit, reopenAuditLog } = config.auditLog === undefined ? NO_AUDIT_LOG : createAuditLog(config.auditLog, log)
+    const { audit, reopen: reopenAuditLog } = createAuditLog(config.auditLog, log)
     const outbox = createOutbox(database, webhooks, newId)
     const events = webhooks.length > 0 ? outbox : NO_EVENTS
     const prometheus = config.metricsPort === undefined ? null : await createMetrics(async () => await measureState(database, outbox, now()), now)
@@ -221,48 +221,5 @@ export function s3Options ({ s3 }: Config, entry?: BucketEntry): S3Options {
     forcePathStyle: entry.forcePathStyle ?? forcePathStyle,
     bindsPayload,
     ...(entry.profile !== undefined && { profile: entry.profile })
-  }
-}
-
-/** What must never be read in a log, wherever it turns up: tokens and signed URLs. */
-const SECRET_PATHS = ['authorization', 'cookie', 'url', 'headers', 'fields', 'query'].flatMap(name => [name, `*.${name}`])
-
-export function createLog (config: Config, stream?: NodeJS.WritableStream): Logger {
-  return pino({ level: config.logLevel, base: null, redact: { paths: SECRET_PATHS, censor: '[redacted]' } }, stream ?? pino.destination(1))
-}
-
-/** What waits to be written while the disk is full; the rest is dropped. */
-const MAX_AUDIT_BYTES = 1024 * 1024
-
-/**
- * Each line is written at once, so that a crash loses none. A disk that is full loses lines, which the log tells, and
- * fails no request. Times are UTC.
- * @throws {ConfigError} when the file cannot be opened
- */
-function createAuditLog (target: string, log: Logger): Pick<Services, 'audit' | 'reopenAuditLog'> {
-  const stream = openAuditFile(target)
-  stream.on('error', (error: Error) => { log.error({ err: error }, 'the audit log cannot be written') })
-  const reopen = (): void => {
-    try {
-      stream.reopen()
-    } catch (error) {
-      log.error({ err: error }, 'the audit log cannot be opened again: it goes on in the old file')
-    }
-  }
-  return {
-    audit: pino({ base: { audit: true }, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: level => ({ level }) } }, stream),
-    reopenAuditLog: target === STDOUT ? null : reopen
-  }
-}
-
-const NO_AUDIT_LOG = { audit: null, reopenAuditLog: null }
-/** What AUDIT_LOG names instead of a file. */
-const STDOUT = 'stdout'
-
-function openAuditFile (target: string): ReturnType<typeof pino.destination> {
-  try {
-    return pino.destination({ dest: target === STDOUT ? 1 : target, sync: true, mkdir: true, maxLength: MAX_AUDIT_BYTES })
-  } catch (error) {
-    throw new ConfigError([`AUDIT_LOG: ${target} cannot be written: ${(error as Error).message}`])
   }
 }

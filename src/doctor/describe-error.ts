@@ -17,7 +17,7 @@ export function isDenied (error: unknown): boolean {
 }
 
 /** Whether the store said that it has no such thing. */
-export function isNotImplemented (error: unknown): boolean {
+export function isUnsupported (error: unknown): boolean {
   return ['NotImplemented', 'MethodNotAllowed', '501', '405'].includes(describeError(error))
 }
 

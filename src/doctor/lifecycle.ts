@@ -1,6 +1,6 @@
 import type { LifecycleRule, NewLifecycleRule } from '../object-storage/bucket-settings.js'
 import { findKeyPrefix, STAGING_PREFIX } from '../policies/object-key.js'
-import { describeError, isNotImplemented } from './describe-error.js'
+import { describeError, isUnsupported } from './describe-error.js'
 import { fail, ok, warn, type Finding, type Probe } from './finding.js'
 import type { Site } from './site.js'
 
@@ -14,7 +14,7 @@ const lifecycle: Probe<Site> = {
     try {
       rules = await site.settings.readLifecycle()
     } catch (error) {
-      return [warn('lifecycle-parts', `lifecycle rules cannot be read: ${describeError(error)}`, isNotImplemented(error)
+      return [warn('lifecycle-parts', `lifecycle rules cannot be read: ${describeError(error)}`, isUnsupported(error)
         ? 'run presignd reconcile --apply now and then: it finds what is left'
         : `allow s3:GetLifecycleConfiguration on arn:aws:s3:::${site.bucket}, or look at them by hand`)]
     }

@@ -1,4 +1,4 @@
-import { describeError, isNotImplemented } from './describe-error.js'
+import { describeError, isUnsupported } from './describe-error.js'
 import { fail, ok, warn, type Probe } from './finding.js'
 import { putObject } from './put-object.js'
 import { isRefused, sendRequest } from './send-request.js'
@@ -44,7 +44,7 @@ const publicAccessBlock: Probe<Site> = {
       if (!isAws(site.endpoint)) return [ok('public-access-block', `${count} of ${ALL_BLOCKS} switches of AWS against public access are on`)]
       return [warn('public-access-block', `${count} of ${ALL_BLOCKS} switches against public access are on`, `aws s3api put-public-access-block --bucket ${site.bucket} --public-access-block-configuration BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true`)]
     } catch (error) {
-      if (isNotImplemented(error)) return [ok('public-access-block', 'cannot be read: the store has no such switches')]
+      if (isUnsupported(error)) return [ok('public-access-block', 'cannot be read: the store has no such switches')]
       return [warn('public-access-block', `cannot be read: ${describeError(error)}`, `allow s3:GetBucketPublicAccessBlock on arn:aws:s3:::${site.bucket}, or look at it by hand`)]
     }
   }

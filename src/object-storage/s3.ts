@@ -6,6 +6,7 @@ import {
 import { ApiError } from '../errors.js'
 import { createClockWatch } from './clock-watch.js'
 import type { Checksum, ObjectStorage, PresignedRequest, PresignGet, StoredObject, StoredPart } from './object-storage.js'
+import { withoutQuotedSecrets } from './quoted-secrets.js'
 import { s3ClientConfig, type S3Address } from './s3-client-config.js'
 import { createPresign } from './s3-presign.js'
 
@@ -75,7 +76,7 @@ export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, o
       // 404 and a failed condition are answers; anything else that fails is our 502.
       if (error instanceof S3ServiceException && [404, 412].includes(error.$metadata.httpStatusCode ?? 0)) return null
       throw new ApiError('OBJECT_STORAGE_ERROR', 'The object storage did not answer as expected. Nothing is lost: try again in a moment.', {
-        cause: new Error(`${what} failed`, { cause: withoutSecrets(error) }),
+        cause: new Error(`${what} failed`, { cause: withoutQuotedSecrets(error) }),
         retryAfterSeconds: 5
       })
     }
@@ -207,17 +208,6 @@ export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, o
       for (const used of new Set([client, patient, publicClient])) used.destroy()
     }
   }
-}
-
-/** Stores quote what they refuse, and the log is to have the rest of it. */
-const QUOTED_SECRETS = /\b(x-amz-(?:signature|security-token|credential)|authorization)\b(["'=:\s]|%3d)+[^\s&<>"',]+/gi
-
-function withoutSecrets (error: unknown): unknown {
-  if (error instanceof S3ServiceException) {
-    error.message = error.message.replace(QUOTED_SECRETS, '[redacted]')
-    if (error.stack) error.stack = error.stack.replace(QUOTED_SECRETS, '[redacted]')
-  }
-  return error
 }
 
 /** A listing has no 404 but that of the bucket. */

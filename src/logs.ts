@@ -1,0 +1,53 @@
+import { pino, type Logger } from 'pino'
+import { ConfigError, type Config } from './config.js'
+
+/** What must never be read in a log, wherever it turns up: tokens and signed URLs. */
+const SECRET_PATHS = ['authorization', 'cookie', 'url', 'headers', 'fields', 'query'].flatMap(name => [name, `*.${name}`])
+
+export function createLog (config: Config, stream?: NodeJS.WritableStream): Logger {
+  return pino({ level: config.logLevel, base: null, redact: { paths: SECRET_PATHS, censor: '[redacted]' } }, stream ?? pino.destination(1))
+}
+
+export interface AuditLog {
+  /** Null when nobody wants to know. */
+  readonly audit: Logger | null
+  /** Begins a new file by the same name, once the old one was moved away; null where there is none. */
+  readonly reopen: (() => void) | null
+}
+
+/** What waits to be written while the disk is full; the rest is dropped. */
+const MAX_AUDIT_BYTES = 1024 * 1024
+
+/**
+ * Each line is written at once, so that a crash loses none. A disk that is full loses lines, which the log tells, and
+ * fails no request. Times are UTC.
+ * @param target the path of a file, or `stdout`; no log when undefined
+ * @throws {ConfigError} when the file cannot be opened
+ */
+export function createAuditLog (target: string | undefined, log: Logger): AuditLog {
+  if (target === undefined) return { audit: null, reopen: null }
+  const stream = openAuditFile(target)
+  stream.on('error', (error: Error) => { log.error({ err: error }, 'the audit log cannot be written') })
+  const reopen = (): void => {
+    try {
+      stream.reopen()
+    } catch (error) {
+      log.error({ err: error }, 'the audit log cannot be opened again: it goes on in the old file')
+    }
+  }
+  return {
+    audit: pino({ base: { audit: true }, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: level => ({ level }) } }, stream),
+    reopen: target === STDOUT ? null : reopen
+  }
+}
+
+/** What AUDIT_LOG names instead of a file. */
+const STDOUT = 'stdout'
+
+function openAuditFile (target: string): ReturnType<typeof pino.destination> {
+  try {
+    return pino.destination({ dest: target === STDOUT ? 1 : target, sync: true, mkdir: true, maxLength: MAX_AUDIT_BYTES })
+  } catch (error) {
+    throw new ConfigError([`AUDIT_LOG: ${target} cannot be written: ${(error as Error).message}`])
+  }
+}
