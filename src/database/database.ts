@@ -41,9 +41,13 @@ export async function query<T> (run: () => Promise<T>): Promise<T> {
   try {
     return await run()
   } catch (error) {
-    if (!isOutage(error)) throw error
-    throw new ApiError('NOT_READY', 'The database does not answer. Try again in a moment.', { cause: error, retryAfterSeconds: 2 })
+    throw isOutage(error) ? databaseOutage(error) : error
   }
+}
+
+/** What a client hears while the database cannot be asked. */
+export function databaseOutage (cause?: unknown): ApiError {
+  return new ApiError('NOT_READY', 'The database does not answer. Try again in a moment.', { cause, retryAfterSeconds: 2 })
 }
 
 /** Deadlock and serialisation failure: https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html */

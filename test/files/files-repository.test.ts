@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { openDatabase, sharedSecret } from '../../src/database/database.js'
@@ -55,6 +56,54 @@ t.test('inserts of one moment share a transaction', async t => {
     const calls = [60, 60, 100, 1, 1].map(length => insert(Array.from({ length }, () => 1)))
     t.strictSame((await Promise.all(calls)).map(results => results.length), [60, 60, 100, 1, 1])
     t.strictSame(groups.map(group => group.length), [60, 60, 100, 2])
+  })
+
+  t.test('a group grows while each turn of the event loop brings more', async t => {
+    groups.length = 0
+    const calls = [insert([1]), insert([2])]
+    // Each is asked for in a turn of its own.
+    const next = async (item: number): Promise<void> => {
+      calls.push(insert([item]))
+      if (item < 5) await nextTurn().then(async () => await next(item + 1))
+    }
+    await nextTurn()
+    await next(3)
+    await Promise.all(calls)
+    t.strictSame(groups, [[1, 2, 3, 4, 5]])
+  })
+})
+
+t.test('two transactions are under way at a time, and what comes meanwhile shares the next one', async t => {
+  const started: number[][] = []
+  const ends: Array<() => void> = []
+  const insert = groupInserts(async (items: readonly number[]) => {
+    started.push([...items])
+    await new Promise<void>(resolve => ends.push(resolve))
+    return [...items]
+  }, { maxWaitMs: 50 })
+
+  const calls: Array<Promise<number[]>> = []
+  for (const item of [1, 2, 3, 4, 5]) {
+    calls.push(insert([item]))
+    await nextTurn()
+    await nextTurn()
+  }
+  t.strictSame(started, [[1], [2]])
+  ends[0]?.()
+  t.strictSame(await calls[0], [1])
+  t.strictSame(started, [[1], [2], [3, 4, 5]])
+
+  t.test('F26: when none of them comes back, the others are told soon, and nobody waits for ever', async t => {
+    const late = insert([6])
+    await t.rejects(late, { code: 'NOT_READY', retryAfterSeconds: 2 })
+    t.equal(started.length, 3, 'it was never sent')
+    for (const end of ends) end()
+    t.strictSame((await Promise.all(calls)).flat(), [1, 2, 3, 4, 5], 'those that were sent have their answers')
+    const again = insert([7])
+    await nextTurn()
+    await nextTurn()
+    ends[3]?.()
+    t.strictSame(await again, [7], 'and it goes on')
   })
 })
 
