@@ -5,7 +5,27 @@ import { ConfigError, type Config } from './config.js'
 const SECRET_PATHS = ['authorization', 'cookie', 'url', 'headers', 'fields', 'query'].flatMap(name => [name, `*.${name}`])
 
 export function createLog (config: Config, stream?: NodeJS.WritableStream): Logger {
-  return pino({ level: config.logLevel, base: null, redact: { paths: SECRET_PATHS, censor: '[redacted]' } }, stream ?? pino.destination(1))
+  return pino({ level: config.logLevel, base: null, redact: { paths: SECRET_PATHS, censor: '[redacted]' } }, stream ?? writeByTurns(pino.destination(1)))
+}
+
+/**
+ * What is logged in one turn of the event loop leaves in one write at its end, since under load a write costs more
+ * than making the line. Only a process that is killed can lose lines, those of its last turn.
+ */
+export function writeByTurns (destination: { write (text: string): unknown }): { write (line: string): void } {
+  let lines = ''
+  function flush (): void {
+    const text = lines
+    lines = ''
+    if (text !== '') destination.write(text)
+  }
+  process.on('exit', flush)
+  return {
+    write (line) {
+      if (lines === '') setImmediate(flush)
+      lines += line
+    }
+  }
 }
 
 export interface AuditLog {

@@ -12,7 +12,7 @@ const COLUMNS = [
 ] as const satisfies ReadonlyArray<keyof FilesTable>
 
 const names = COLUMNS.join(', ')
-const insertOne = `insert into files (${names}) values (${COLUMNS.map(() => '?').join(', ')}) on conflict do nothing returning id`
+const insertOne = `insert into files (${names}) values (${COLUMNS.map(() => '?').join(', ')}) on conflict do nothing`
 const insertAll = `insert into files (${names}) select ${names} from json_populate_recordset(null::files, $1) on conflict do nothing returning id`
 
 /**
@@ -23,11 +23,14 @@ const insertAll = `insert into files (${names}) select ${names} from json_popula
 export async function insertRows (transaction: Transaction<Database>, rows: readonly NewRow[]): Promise<Set<string>> {
   const inserted = new Set<string>()
   if (rows.length === 0) return inserted
-  const queries = transaction.getExecutor().adapter instanceof PostgresAdapter
-    ? [CompiledQuery.raw(insertAll, [JSON.stringify(rows)])]
-    : rows.map(row => CompiledQuery.raw(insertOne, COLUMNS.map(name => row[name])))
-  for (const query of queries) {
-    for (const { id } of (await transaction.executeQuery<{ id: string }>(query)).rows) inserted.add(id)
+  if (transaction.getExecutor().adapter instanceof PostgresAdapter) {
+    const { rows: made } = await transaction.executeQuery<{ id: string }>(CompiledQuery.raw(insertAll, [JSON.stringify(rows)]))
+    for (const { id } of made) inserted.add(id)
+    return inserted
+  }
+  for (const row of rows) {
+    const { numAffectedRows } = await transaction.executeQuery(CompiledQuery.raw(insertOne, COLUMNS.map(name => row[name])))
+    if (numAffectedRows === 1n) inserted.add(row.id)
   }
   return inserted
 }

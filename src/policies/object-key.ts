@@ -96,6 +96,13 @@ export function keyPattern (template: string): RegExp {
   return new RegExp(`^${pattern}$`)
 }
 
+/** By template, of which there are as many as policies: fixed text and the names of placeholders by turns. */
+const segments = new Map<string, readonly string[]>()
+
 function render (template: string, value: (name: Placeholder) => string): string {
-  return template.replace(/\{([^}]*)\}/g, (_, name) => value(name))
+  let parts = segments.get(template)
+  if (!parts) segments.set(template, parts = template.split(/\{([^}]*)\}/))
+  let text = ''
+  for (const [index, part] of parts.entries()) text += index % 2 === 0 ? part : value(part as Placeholder)
+  return text
 }
