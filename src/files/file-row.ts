@@ -11,6 +11,7 @@ export const UNKNOWN_SIZE = -1
 /** The one place where columns become a file. */
 export function toFile (row: Selectable<FilesTable>): File {
   const base = {
+    status: row.status as FileStatus,
     id: row.id as FileId,
     tenant: row.tenant,
     owner: row.owner,
@@ -35,14 +36,18 @@ export function toFile (row: Selectable<FilesTable>): File {
     createdAt: new Date(row.created_at),
     updatedAt: new Date(row.updated_at)
   }
+  return Object.assign(base, propertiesOf(row)) as File
+}
+
+/** What files in this state have besides. */
+function propertiesOf (row: Selectable<FilesTable>) {
   switch (row.status as FileStatus) {
-    case 'pending': return { ...base, status: 'pending' }
-    case 'verifying': return { ...base, status: 'verifying', leaseToken: row.lease_token ?? '', leaseUntil: new Date(row.lease_until ?? 0) }
-    case 'scanning': return { ...base, status: 'scanning', sizeBytes: row.size_bytes, etag: row.etag ?? '' }
-    case 'ready': return { ...base, status: 'ready', sizeBytes: row.size_bytes, etag: row.etag ?? '', readyAt: new Date(row.ready_at ?? 0) }
-    case 'rejected': return { ...base, status: 'rejected', rejectedReason: row.rejected_reason ?? '' }
-    case 'expired': return { ...base, status: 'expired' }
-    case 'deleted': return { ...base, status: 'deleted', replacedInto: row.replaced_into as FileId | null }
+    case 'verifying': return { leaseToken: row.lease_token ?? '', leaseUntil: new Date(row.lease_until ?? 0) }
+    case 'scanning': return { etag: row.etag ?? '' }
+    case 'ready': return { etag: row.etag ?? '', readyAt: new Date(row.ready_at ?? 0) }
+    case 'rejected': return { rejectedReason: row.rejected_reason ?? '' }
+    case 'deleted': return { replacedInto: row.replaced_into as FileId | null }
+    case 'pending': case 'expired': return null
   }
 }
 

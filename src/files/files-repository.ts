@@ -1,10 +1,11 @@
-import { sql, type Kysely, type Transaction, type UpdateObject } from 'kysely'
+import { sql, type Kysely, type Selectable, type Transaction, type UpdateObject } from 'kysely'
 import { query, retryConflicts } from '../database/database.js'
-import type { Database } from '../database/schema.js'
+import type { Database, FilesTable } from '../database/schema.js'
 import type { OwnerScope } from '../user.js'
 import type { DeletedFile, ExpiredFile, File, FileId, FileStatus, PendingFile, ReadyFile, RejectedFile, ScanningFile, VerifyingFile } from './file.js'
 import { createDueFiles } from './due-files.js'
 import { NO_EVENTS, type FileEvents, type FileEventType } from './file-events.js'
+import { findById, findInTenant, findMultipartUpload, findOwn } from './file-queries.js'
 import { readyColumns, toFile, WITHOUT_LEASE, type Finding } from './file-row.js'
 import { groupInserts } from './group-inserts.js'
 import { insertPending, type NewUpload } from './insert-pending.js'
@@ -74,6 +75,13 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
 
   const giveBackPending = (file: File): Usage => ({ files: -1, bytes: -file.reservedBytes, pending: -1 })
 
+  async function first (rows: Promise<ReadonlyArray<Selectable<FilesTable>>>): Promise<File | null> {
+    return await query(async () => {
+      const [row] = await rows
+      return row ? toFile(row) : null
+    })
+  }
+
   return {
     ...createDueFiles(database),
 
@@ -85,12 +93,8 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
 
     /** One query, whether the id is unknown or someone else's: the two cannot be told apart. */
     async find (id: string, scope: OwnerScope): Promise<File | null> {
-      return await query(async () => {
-        let select = database.selectFrom('files').selectAll().where('id', '=', id).where('tenant', '=', scope.tenant)
-        if (scope.owner !== undefined) select = select.where('owner', '=', scope.owner)
-        const row = await select.executeTakeFirst()
-        return row ? toFile(row) : null
-      })
+      const { tenant, owner } = scope
+      return await first(owner === undefined ? findInTenant(database, { id, tenant }) : findOwn(database, { id, tenant, owner }))
     },
 
     /**
@@ -98,19 +102,12 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
      * its owner's, under this policy.
      */
     async findByMultipartUpload ({ tenant, owner }: { readonly tenant: string, readonly owner: string }, policy: string, multipartUploadId: string, key: string): Promise<File | null> {
-      return await query(async () => {
-        const row = await database.selectFrom('files').selectAll().where('multipart_upload_id', '=', multipartUploadId).where('object_key', '=', key)
-          .where('tenant', '=', tenant).where('owner', '=', owner).where('policy', '=', policy).executeTakeFirst()
-        return row ? toFile(row) : null
-      })
+      return await first(findMultipartUpload(database, { multipartUploadId, key, tenant, owner, policy }))
     },
 
     /** For downloads, whose visibility may reach beyond the owner. Any tenant: the caller decides. */
     async findOfAnyOwner (id: string): Promise<File | null> {
-      return await query(async () => {
-        const row = await database.selectFrom('files').selectAll().where('id', '=', id).executeTakeFirst()
-        return row ? toFile(row) : null
-      })
+      return await first(findById(database, { id }))
     },
 
     /** What earlier requests with these idempotency keys of one owner have made, by key. */

@@ -1,4 +1,5 @@
 import { sql, type Transaction } from 'kysely'
+import { prepareQuery } from '../database/prepare-query.js'
 import type { Database } from '../database/schema.js'
 import type { Quota } from '../policies/policy.js'
 
@@ -20,17 +21,20 @@ export const COUNTED_STATUSES = ['pending', 'verifying', 'scanning', 'ready'] as
 
 export const NO_USAGE: Usage = { files: 0, bytes: 0, pending: 0 }
 
+const addUsage = prepareQuery<UsageKey & Usage, Usage>((database, value) => database.insertInto('usage')
+  .values({ tenant: value('tenant'), owner: value('owner'), policy: value('policy'), files: value('files'), bytes: value('bytes'), pending: value('pending') })
+  .onConflict(conflict => conflict.columns(['tenant', 'owner', 'policy']).doUpdateSet({
+    files: sql`usage.files + excluded.files`, bytes: sql`usage.bytes + excluded.bytes`, pending: sql`usage.pending + excluded.pending`
+  }))
+  .returning(['files', 'bytes', 'pending']))
+
 /**
  * Adds to the counters of an owner, and locks them until the transaction ends: nobody else reserves in between,
  * so that what is decided by these numbers holds.
  * @returns the counters as they were before
  */
 export async function reserveUsage (transaction: Transaction<Database>, { tenant, owner, policy }: UsageKey, added: Usage): Promise<Usage> {
-  const after = await transaction.insertInto('usage').values({ tenant, owner, policy, ...added })
-    .onConflict(conflict => conflict.columns(['tenant', 'owner', 'policy']).doUpdateSet({
-      files: sql`usage.files + excluded.files`, bytes: sql`usage.bytes + excluded.bytes`, pending: sql`usage.pending + excluded.pending`
-    }))
-    .returning(['files', 'bytes', 'pending']).executeTakeFirstOrThrow()
+  const [after] = await addUsage(transaction, { tenant, owner, policy, ...added }) as [Usage]
   return { files: after.files - added.files, bytes: after.bytes - added.bytes, pending: after.pending - added.pending }
 }
 
