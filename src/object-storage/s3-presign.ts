@@ -18,6 +18,8 @@ export interface PresignOptions {
   readonly checkClock?: (bucket: string) => void
 }
 
+/** Where a bucket is, for clients: its URL ends with a slash. */
+interface Place { readonly region: string, readonly bucketUrl: URL }
 interface Signing { readonly signedAt: Date, readonly expiresInSeconds: number, readonly windowSeconds?: number }
 type Presign = Pick<ObjectStorage, 'presignPut' | 'presignPost' | 'presignParts' | 'presignGet' | 'presignDelete'>
 
@@ -30,29 +32,25 @@ const MIN_LIFE_SECONDS = 60
 
 /** The half of the port that signs. Only reading the credentials may take time. */
 export function createPresign ({ client, bindsPayload, onClamp = () => {}, cdn, checkClock = () => {} }: PresignOptions): Presign {
-  const bucketUrls = new Map<string, Promise<URL>>()
+  const places = new Map<string, Place>()
   // The SDK gives the same object until it has renewed the credentials.
   const keys = new WeakMap<object, SigningKey>()
 
-  /** The SDK's rules for endpoints, asked once per bucket. */
-  function bucketUrl (bucket: string): Promise<URL> {
-    let found = bucketUrls.get(bucket)
-    if (!found) {
-      found = getSignedUrl(client, new GetObjectCommand({ Bucket: bucket, Key: 'k' })).then(text => {
-        const url = new URL(text)
-        return new URL(url.pathname.slice(0, -1), url.origin)
-      })
-      bucketUrls.set(bucket, found)
-      found.catch(() => bucketUrls.delete(bucket))
-    }
-    return found
+  /** The SDK's rules for endpoints, asked once per bucket, which those at the beginning may each do. */
+  async function findPlace (bucket: string): Promise<Place> {
+    const [region, text] = await Promise.all([client.config.region(), getSignedUrl(client, new GetObjectCommand({ Bucket: bucket, Key: 'k' }))])
+    const url = new URL(text)
+    const place = { region, bucketUrl: new URL(url.pathname.slice(0, -1), url.origin) }
+    places.set(bucket, place)
+    return place
   }
 
   /** Whose signature it is, and until when: never longer than the credentials live. */
   async function prepare (bucket: string, { signedAt, expiresInSeconds, windowSeconds = 1 }: Signing) {
     checkClock(bucket)
     try {
-      const [credentials, region, url] = await Promise.all([client.config.credentials(), client.config.region(), bucketUrl(bucket)])
+      const { region, bucketUrl } = places.get(bucket) ?? await findPlace(bucket)
+      const credentials = await client.config.credentials()
       const begin = beginOfLife(signedAt, windowSeconds)
       const secondsAfter = (time: Date): number => credentials.expiration ? Math.floor((credentials.expiration.getTime() - time.getTime()) / 1000) : Infinity
       // The provider has renewed them by now if it can: it does so minutes before their end.
@@ -61,7 +59,7 @@ export function createPresign ({ client, bindsPayload, onClamp = () => {}, cdn, 
       if (seconds < expiresInSeconds) onClamp()
       let key = keys.get(credentials)
       if (!key) keys.set(credentials, key = { ...credentials, region })
-      return { key, bucketUrl: url, signedAt: begin, expiresInSeconds: seconds, expiresAt: new Date(begin.getTime() + seconds * 1000) }
+      return { key, bucketUrl, signedAt: begin, expiresInSeconds: seconds, expiresAt: new Date(begin.getTime() + seconds * 1000) }
     } catch (cause) {
       if (cause instanceof ApiError) throw cause
       throw new ApiError('OBJECT_STORAGE_ERROR', 'No URL could be signed. Try again in a moment.', { cause, retryAfterSeconds: 5 })
@@ -157,7 +155,9 @@ function withPayload (query: RequestToSign['query'], headers: RequestToSign['hea
 
 /** What the signature names is what the client must send, except for what every client sends by itself. */
 function headersToSend (signed: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(signed).filter(([name]) => !SET_BY_CLIENTS.has(name)))
+  const sent: Record<string, string> = {}
+  for (const name in signed) if (!SET_BY_CLIENTS.has(name)) sent[name] = signed[name] as string
+  return sent
 }
 
 function checksumHeader ({ algorithm }: Checksum): string {

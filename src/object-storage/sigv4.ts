@@ -54,25 +54,24 @@ export function presignAlike (key: SigningKey, request: RequestToSign): (inQuery
 }
 
 function describe (key: SigningKey, { method, bucketUrl, key: objectKey, query, headers, signedAt, expiresInSeconds }: RequestToSign) {
-  const { scope, amzDate, derivedKey } = dayOf(key, signedAt)
-  const payloadHash = headers[CONTENT_SHA256]
+  const { scope, amzDate, derivedKey, encodedCredential, encodedToken } = momentOf(key, signedAt)
   const names = [...Object.keys(headers), 'host'].sort()
-  const signedHeaders = names.join(';')
   let canonicalHeaders = ''
-  for (const name of names) canonicalHeaders += `${name}:${name === 'host' ? bucketUrl.host : trimmed(headers[name] as string)}\n`
-  const parameters: Array<readonly [string, string]> = [
-    ...query,
-    ['X-Amz-Algorithm', ALGORITHM],
-    ['X-Amz-Credential', `${key.accessKeyId}/${scope}`],
-    ['X-Amz-Date', amzDate],
-    ['X-Amz-Expires', String(expiresInSeconds)],
-    ['X-Amz-SignedHeaders', signedHeaders]
+  for (const name of names) canonicalHeaders += `${name}:${name === 'host' ? bucketUrl.host : oneSpaced(headers[name] as string)}\n`
+  const parameters = [
+    `X-Amz-Algorithm=${ALGORITHM}`,
+    `X-Amz-Credential=${encodedCredential}`,
+    `X-Amz-Date=${amzDate}`,
+    `X-Amz-Expires=${expiresInSeconds}`,
+    `X-Amz-SignedHeaders=${names.join('%3B')}`
   ]
-  if (key.sessionToken !== undefined) parameters.push(['X-Amz-Security-Token', key.sessionToken])
+  if (encodedToken !== null) parameters.push(`X-Amz-Security-Token=${encodedToken}`)
+  for (const [name, value] of query) parameters.push(`${name}=${encode(value)}`)
   const path = bucketUrl.pathname + encodePath(objectKey)
-  const canonicalQuery = parameters.sort(byName).map(([name, value]) => `${name}=${encode(value)}`).join('&')
+  // The order of the names, since none of them begins with another one.
+  const canonicalQuery = parameters.sort().join('&')
   return {
-    canonicalRequest: `${method}\n${path}\n${canonicalQuery}\n${canonicalHeaders}\n${signedHeaders}\n${payloadHash ?? UNSIGNED_PAYLOAD}`,
+    canonicalRequest: `${method}\n${path}\n${canonicalQuery}\n${canonicalHeaders}\n${names.join(';')}\n${headers[CONTENT_SHA256] ?? UNSIGNED_PAYLOAD}`,
     url: `${bucketUrl.origin}${path}?${canonicalQuery}`,
     sign: (canonicalRequest: string) => hmac(derivedKey, `${ALGORITHM}\n${amzDate}\n${scope}\n${hash('sha256', canonicalRequest)}`)
   }
@@ -95,49 +94,48 @@ export function signPostPolicy (key: SigningKey, { bucket, objectKey, fields, le
   readonly signedAt: Date
   readonly expiresAt: Date
 }): Record<string, string> {
-  const { scope, amzDate, derivedKey } = dayOf(key, signedAt)
-  const bound: Record<string, string> = {
-    ...fields,
-    bucket,
-    'X-Amz-Algorithm': ALGORITHM,
-    'X-Amz-Credential': `${key.accessKeyId}/${scope}`,
-    'X-Amz-Date': amzDate
-  }
+  const { scope, amzDate, derivedKey } = momentOf(key, signedAt)
+  const bound: Record<string, string> = { ...fields, bucket, 'X-Amz-Algorithm': ALGORITHM, 'X-Amz-Credential': `${key.accessKeyId}/${scope}`, 'X-Amz-Date': amzDate }
   if (key.sessionToken !== undefined) bound['X-Amz-Security-Token'] = key.sessionToken
   bound['key'] = objectKey
   const conditions: unknown[] = [['content-length-range', ...lengthRange]]
   for (const name in bound) conditions.push({ [name]: bound[name] })
-  const policy = Buffer.from(JSON.stringify({ expiration: `${expiresAt.toISOString().slice(0, 19)}Z`, conditions })).toString('base64')
-  bound['Policy'] = policy
-  bound['X-Amz-Signature'] = hmac(derivedKey, policy)
+  bound['Policy'] = Buffer.from(JSON.stringify({ expiration: `${expiresAt.toISOString().slice(0, 19)}Z`, conditions })).toString('base64')
+  bound['X-Amz-Signature'] = hmac(derivedKey, bound['Policy'])
   return bound
 }
 
-const DAY_MS = 86_400_000
-interface Day { readonly number: number, readonly scope: string, readonly derivedKey: Buffer }
-const days = new WeakMap<SigningKey, Day>()
+type Moment = ReturnType<typeof startDay> & { readonly second: number, readonly amzDate: string }
+const lastMoments = new WeakMap<SigningKey, Moment>()
 
-/** What the signatures of a day share, four of the five HMACs of each above all. */
-function dayOf (key: SigningKey, signedAt: Date): Day & { readonly amzDate: string } {
-  const number = Math.floor(signedAt.getTime() / DAY_MS)
+/** What the signatures of a second share, and those of a day: four of the five HMACs of each above all. */
+function momentOf (key: SigningKey, signedAt: Date): Moment {
+  const second = Math.floor(signedAt.getTime() / 1000)
+  const last = lastMoments.get(key)
+  if (last?.second === second) return last
   const amzDate = `${signedAt.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`
-  let day = days.get(key)
-  if (day?.number !== number) {
-    const steps = [amzDate.slice(0, 8), key.region, 's3', 'aws4_request']
-    const derivedKey = steps.reduce((parent, step) => createHmac('sha256', parent).update(step).digest(), Buffer.from(`AWS4${key.secretAccessKey}`))
-    day = { number, scope: steps.join('/'), derivedKey }
-    days.set(key, day)
+  const date = amzDate.slice(0, 8)
+  const moment = { ...(last?.amzDate.startsWith(date) ? last : startDay(key, date)), second, amzDate }
+  lastMoments.set(key, moment)
+  return moment
+}
+
+function startDay (key: SigningKey, date: string) {
+  const steps = [date, key.region, 's3', 'aws4_request']
+  const scope = steps.join('/')
+  return {
+    scope,
+    derivedKey: steps.reduce((parent, step) => createHmac('sha256', parent).update(step).digest(), Buffer.from(`AWS4${key.secretAccessKey}`)),
+    encodedCredential: encode(`${key.accessKeyId}/${scope}`),
+    encodedToken: key.sessionToken === undefined ? null : encode(key.sessionToken)
   }
-  return { ...day, amzDate }
 }
 
 function hmac (key: Buffer, text: string): string {
   return createHmac('sha256', key).update(text).digest('hex')
 }
 
-function trimmed (value: string): string {
-  return value.trim().replace(/\s+/g, ' ')
-}
+const oneSpaced = (value: string): string => /\s/.test(value) ? value.trim().replace(/\s+/g, ' ') : value
 
 /** A key as the path of a URL, without the slash before it. */
 export function encodePath (key: string): string {
@@ -148,8 +146,4 @@ export function encodePath (key: string): string {
 export function encode (text: string): string {
   if (/^[\w.~-]*$/.test(text)) return text
   return encodeURIComponent(text).replace(/[!'()*]/g, character => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
-}
-
-function byName ([left]: readonly [string, string], [right]: readonly [string, string]): number {
-  return left < right ? -1 : left > right ? 1 : 0
 }
