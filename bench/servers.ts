@@ -36,6 +36,7 @@ export function benchEnvironment (folder: string): Record<string, string> {
   writeFileSync(join(folder, 'policies.yaml'), POLICIES)
   return {
     PORT: '0',
+    METRICS_PORT: '0',
     DATABASE_URL: `sqlite:${join(folder, 'bench.db')}`,
     POLICIES_FILE: join(folder, 'policies.yaml'),
     S3_BUCKET: BUCKET,

@@ -9,6 +9,8 @@ const HARMFUL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
 
 /** The file name that is kept: the last segment of a path, without harmful characters, of 1 to 255 bytes. */
 export function cleanFilename (filename: string): string {
+  // Most names are such already.
+  if (/^\w(?:[\w .()-]{0,200}\w)?$/.test(filename)) return filename
   const name = filename.split(/[/\\]/).at(-1)?.replace(HARMFUL, '').trim() ?? ''
   const cut = trimToBytes(name, MAX_FILENAME_BYTES)
   return cut === '' || /^\.+$/.test(cut) ? 'file' : cut

@@ -46,7 +46,7 @@ export function createPresign ({ client, bindsPayload, onClamp = () => {}, cdn, 
   }
 
   /** Whose signature it is, and until when: never longer than the credentials live. */
-  async function prepare (bucket: string, { signedAt, expiresInSeconds, windowSeconds = 1 }: Signing) {
+  async function prepare ({ bucket, signedAt, expiresInSeconds, windowSeconds = 1 }: ObjectLocation & Signing) {
     checkClock(bucket)
     try {
       const { region, bucketUrl } = places.get(bucket) ?? await findPlace(bucket)
@@ -66,27 +66,28 @@ export function createPresign ({ client, bindsPayload, onClamp = () => {}, cdn, 
     }
   }
 
-  async function presign <Method extends RequestToSign['method']> (location: ObjectLocation, method: Method, signing: Signing, query: RequestToSign['query'], headers: Readonly<Record<string, string>> = {}) {
-    const { key, expiresAt, ...rest } = await prepare(location.bucket, signing)
-    const url = presignUrl(key, { method, key: location.key, query: withPayload(query, headers), headers, ...rest })
+  async function presign <Method extends RequestToSign['method']> (object: ObjectLocation & Signing, method: Method, query: RequestToSign['query'], headers: Readonly<Record<string, string>> = {}) {
+    const { key, bucketUrl, signedAt, expiresInSeconds, expiresAt } = await prepare(object)
+    const url = presignUrl(key, { method, bucketUrl, key: object.key, query: withPayload(query, headers), headers, signedAt, expiresInSeconds })
     return { method, url, headers: headersToSend(headers), expiresAt }
   }
 
   return {
-    async presignPut ({ contentType, sizeBytes, checksum, ...put }) {
-      return await presign(put, 'PUT', put, [['x-id', 'PutObject']], {
-        'content-length': String(sizeBytes),
-        'content-type': contentType,
+    async presignPut (put) {
+      return await presign(put, 'PUT', [['x-id', 'PutObject']], {
+        'content-length': String(put.sizeBytes),
+        'content-type': put.contentType,
         'if-none-match': '*',
-        ...checksumHeaders(checksum, bindsPayload)
+        ...checksumHeaders(put.checksum, bindsPayload)
       })
     },
 
-    async presignPost ({ bucket, key: objectKey, contentType, minSizeBytes, maxSizeBytes, checksum, ...signing }) {
-      const { key, bucketUrl, signedAt, expiresAt } = await prepare(bucket, signing)
+    async presignPost (post) {
+      const { contentType, minSizeBytes, maxSizeBytes, checksum } = post
+      const { key, bucketUrl, signedAt, expiresAt } = await prepare(post)
       const fields = signPostPolicy(key, {
-        bucket,
-        objectKey,
+        bucket: post.bucket,
+        objectKey: post.key,
         fields: {
           'content-type': contentType,
           success_action_status: '201',
@@ -99,20 +100,23 @@ export function createPresign ({ client, bindsPayload, onClamp = () => {}, cdn, 
       return { method: 'POST', url: bucketUrl.href, fields, expiresAt }
     },
 
-    async presignParts ({ bucket, key: objectKey, multipartUploadId, parts, ...signing }) {
-      const { key, expiresAt, ...rest } = await prepare(bucket, signing)
-      const part = { method: 'PUT', key: objectKey, ...rest } as const
-      const queryOf = (partNumber: string, headers: RequestToSign['headers']) => withPayload([['partNumber', partNumber], ['uploadId', multipartUploadId], ['x-id', 'UploadPart']], headers)
-      const alike = { 'content-length': HOLE }
-      const signSized = parts.length > 1 ? presignAlike(key, { ...part, query: queryOf(HOLE, alike), headers: alike }) : null
+    async presignParts (upload) {
+      const { multipartUploadId, parts } = upload
+      const { key, bucketUrl, signedAt, expiresInSeconds, expiresAt } = await prepare(upload)
+      const requestFor = (partNumber: string, headers: RequestToSign['headers']): RequestToSign => {
+        const query = withPayload([['partNumber', partNumber], ['uploadId', multipartUploadId], ['x-id', 'UploadPart']], headers)
+        return { method: 'PUT', bucketUrl, key: upload.key, query, headers, signedAt, expiresInSeconds }
+      }
+      const signSized = parts.length > 1 ? presignAlike(key, requestFor(HOLE, { 'content-length': HOLE })) : null
       const presigned = []
       for (const [index, { partNumber, sizeBytes, checksum }] of parts.entries()) {
         if (index > 0 && index % PARTS_PER_TURN === 0) await nextTurn()
         const number = String(partNumber)
         if (signSized && sizeBytes !== null && checksum === null) presigned.push({ partNumber, url: signSized(number, String(sizeBytes)), headers: {} })
         else {
-          const headers = { ...(sizeBytes !== null && { 'content-length': String(sizeBytes) }), ...checksumHeaders(checksum, bindsPayload) }
-          presigned.push({ partNumber, url: presignUrl(key, { ...part, query: queryOf(number, headers), headers }), headers: headersToSend(headers) })
+          const headers = checksumHeaders(checksum, bindsPayload)
+          if (sizeBytes !== null) headers['content-length'] = String(sizeBytes)
+          presigned.push({ partNumber, url: presignUrl(key, requestFor(number, headers)), headers: headersToSend(headers) })
         }
       }
       return { parts: presigned, expiresAt }
@@ -124,11 +128,11 @@ export function createPresign ({ client, bindsPayload, onClamp = () => {}, cdn, 
         checkClock(get.bucket)
         return cdn(get)
       }
-      return await presign(get, get.method, get, [...responseOverrides(get), ...(get.method === 'GET' ? [['x-id', 'GetObject']] as const : [])])
+      return await presign(get, get.method, [...responseOverrides(get), ...(get.method === 'GET' ? [['x-id', 'GetObject']] as const : [])])
     },
 
     async presignDelete (location) {
-      return await presign(location, 'DELETE', location, [['x-id', 'DeleteObject']])
+      return await presign(location, 'DELETE', [['x-id', 'DeleteObject']])
     }
   }
 }

@@ -7,6 +7,11 @@ import helmet from 'helmet'
 const configured = helmet({
   // A page of another origin may show <img src="…/downloads/{fileId}">; who may read what is decided by tokens.
   crossOriginResourcePolicy: { policy: 'cross-origin' },
+  // These four are for pages, and for browsers that are gone.
+  xDnsPrefetchControl: false,
+  xDownloadOptions: false,
+  xPermittedCrossDomainPolicies: false,
+  xXssProtection: false,
   contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } }
 })
 
