@@ -18,5 +18,8 @@ declare module 'autocannon' {
     }>
   }
   interface Result { readonly errors: number, readonly timeouts: number }
-  export default function autocannon (options: Options): Promise<Result>
+  interface Running extends Promise<Result> {
+    on (event: 'response', listener: (client: unknown, status: number, bytes: number, milliseconds: number) => void): void
+  }
+  export default function autocannon (options: Options): Running
 }

@@ -6,7 +6,9 @@ import { checkRows } from './check-answers.js'
 import { compile } from './compile.js'
 import { startLoadGenerator } from './load.js'
 import { measureRounds, newTally, type Plan, type Round } from './measure.js'
+import { measureCalm } from './measure-calm.js'
 import { measureComplete } from './measure-complete.js'
+import { measureGarbage } from './measure-garbage.js'
 import { measureGrowth } from './measure-growth.js'
 import { measureOperations } from './measure-operations.js'
 import { measureSoak } from './measure-soak.js'
@@ -28,6 +30,7 @@ const QUICK: readonly Plan[] = [
 const OPERATIONS: Plan = { connections: 50, rounds: 3, warmUpSeconds: 0.5, seconds: 1.5 }
 const GROWTH: Plan = { ...OPERATIONS, rounds: 5 }
 const COMPLETE_ROUNDS = 3
+const CALM_ROUNDS = 3
 const STARTS = 5
 const SIGNATURES = { rounds: 15, batchMs: 150 }
 const QUICK_SIGNATURES = { rounds: 7, batchMs: 80 }
@@ -40,7 +43,7 @@ const growthRows = Number(rowsText)
 if (!Number.isSafeInteger(growthRows) || growthRows < 1) throw new RangeError(`--rows takes a number of rows, not "${rowsText}"`)
 const soakMinutes = Number(soakText ?? 1)
 if (!(soakMinutes > 0)) throw new RangeError(`--soak takes a number of minutes, not "${soakText}"`)
-const NOTHING_ELSE = { rivals: [], operations: [], complete: [], growth: [], starts: [] }
+const NOTHING_ELSE = { rivals: [], operations: [], complete: [], growth: [], starts: [], calm: [], garbage: null }
 const startedAt = new Date()
 if (!isQuick && soakText === undefined) installRivals()
 const loadBefore = loadavg()[0] ?? 0
@@ -86,6 +89,8 @@ async function compare (): Promise<void> {
 async function measureRest () {
   return {
     growth: await measureGrowth(fileOf, folder, growthRows, generator, GROWTH),
+    calm: await measureCalm(fileOf, folder, generator, CALM_ROUNDS),
+    garbage: await measureGarbage(fileOf, folder, generator),
     starts: await measureStarts(fileOf, folder, STARTS),
     rivals: await measureRivals(fileOf, folder, generator, OPERATIONS),
     operations: await measureOperations(fileOf, folder, generator, OPERATIONS),

@@ -13,6 +13,10 @@ export interface Load {
   readonly connections: number
   /** Exactly so many: none is left under way at the end, so answers and rows can be compared exactly. */
   readonly amount: number
+  /** So many requests a second, each sent when it is due, whatever became of the earlier ones; as many as can be answered when left out. */
+  readonly perSecond?: number
+  /** What every request has to be answered with; any 2xx when left out. */
+  readonly status?: number
 }
 
 export interface Answers {
@@ -22,10 +26,12 @@ export interface Answers {
   readonly errors: number
   /** From the first request to the last reply. */
   readonly seconds: number
+  /** The milliseconds that all but one in a hundred took at most, from when they were due. */
+  readonly p99: number
 }
 
 export interface LoadGenerator {
-  /** @throws when a single request is not answered with a 2xx */
+  /** @throws when a single request is not answered as it should be */
   run (load: Load): Promise<Answers>
   stop (): void
 }
@@ -49,7 +55,7 @@ export function startLoadGenerator (script: string, core: number | null): LoadGe
     async run (load) {
       const reply = await ask(load)
       if ('failure' in reply) throw new Error(`The load generator failed: ${reply.failure}`)
-      const good = Object.entries(reply.statuses).filter(([status]) => status.startsWith('2')).reduce((sum, [, count]) => sum + count, 0)
+      const good = Object.entries(reply.statuses).filter(([status]) => load.status === undefined ? status.startsWith('2') : status === String(load.status)).reduce((sum, [, count]) => sum + count, 0)
       if (good !== load.amount || reply.errors > 0) {
         throw new Error(`${load.amount} requests to ${load.path} brought ${JSON.stringify(reply.statuses)} and ${reply.errors} broken connections: ${reply.samples[0]}`)
       }

@@ -45,9 +45,9 @@ export async function measureComplete (fileOf: Awaited<ReturnType<typeof compile
     for (let round = 0; round <= rounds; round++) {
       const paths = (await prepare()).map(id => `/uploads/${id}/complete`)
       const before = await readCpuTime(presignd.child)
-      const { samples, seconds } = await generator.run({ url, method: 'POST', path: '/', paths, headers, body: '{}', connections: CONNECTIONS, amount: paths.length })
+      const { samples, seconds, p99 } = await generator.run({ url, method: 'POST', path: '/', paths, headers, body: '{}', connections: CONNECTIONS, amount: paths.length })
       for (const body of samples) if ((JSON.parse(body) as { file: { status: string } }).file.status !== 'ready') throw new Error(`A file is not ready: ${body}`)
-      if (round > 0) results.push({ cpuUsPerRequest: (await readCpuTime(presignd.child) - before) / paths.length, requestsPerSecond: paths.length / seconds })
+      if (round > 0) results.push({ cpuUsPerRequest: (await readCpuTime(presignd.child) - before) / paths.length, requestsPerSecond: paths.length / seconds, p99 })
     }
     return results
   } finally {

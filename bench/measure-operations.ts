@@ -4,13 +4,14 @@ import type { compile } from './compile.js'
 import type { LoadGenerator } from './load.js'
 import type { Plan } from './measure.js'
 import { measureTargets, type TargetRound } from './measure-targets.js'
+import { rejectionTargets } from './measure-rejections.js'
 import { OPERATIONS, seed } from './operations.js'
 import { benchEnvironment, startServer } from './servers.js'
 
 /** The label of the bare server. */
 export const JWT = 'jwt'
 
-/** Every operation by turns, on a service and a database of their own, and the bare server. */
+/** Every operation by turns, and what is refused, on a service and a database of their own, and the bare server. */
 export async function measureOperations (fileOf: Awaited<ReturnType<typeof compile>>, parent: string, generator: LoadGenerator, plan: Plan): Promise<TargetRound[]> {
   const folder = join(parent, 'operations')
   mkdirSync(folder)
@@ -21,7 +22,7 @@ export async function measureOperations (fileOf: Awaited<ReturnType<typeof compi
   const { url, headers } = presignd.request
   const targets = OPERATIONS.map(({ label, request, check }) => ({ label, check, child: presignd.child, request: { url, headers, ...request } }))
   try {
-    return await measureTargets([...targets, { label: JWT, child: jwt.child, request: jwt.request }], generator, plan)
+    return await measureTargets([...targets, ...rejectionTargets(presignd), { label: JWT, child: jwt.child, request: jwt.request }], generator, plan)
   } finally {
     await presignd.stop()
     await jwt.stop()

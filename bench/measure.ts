@@ -13,6 +13,8 @@ export interface Plan {
 export interface Measure {
   readonly cpuUsPerRequest: number
   readonly requestsPerSecond: number
+  /** Milliseconds. */
+  readonly p99: number
 }
 
 /** One measure of each server, taken within a few seconds of each other. */
@@ -41,18 +43,18 @@ export function createMeter (generator: LoadGenerator, { connections, warmUpSeco
   const amountFor = (rate: number, time: number): number => Math.max(1, Math.round(rate * time / connections)) * connections
 
   return async (target, onAnswers) => {
-    async function load (amount: number): Promise<number> {
-      const { samples, seconds } = await generator.run({ ...target.request, connections, amount })
+    async function load (amount: number): Promise<{ readonly rate: number, readonly p99: number }> {
+      const { samples, seconds, p99 } = await generator.run({ ...target.request, connections, amount })
       onAnswers(target, amount, samples)
-      return amount / seconds
+      return { rate: amount / seconds, p99 }
     }
     const end = performance.now() + warmUpSeconds * 1000
-    let rate = await load(connections * FIRST_BATCH_PER_CONNECTION)
-    while (performance.now() < end) rate = await load(amountFor(rate, warmUpSeconds / 3))
+    let { rate } = await load(connections * FIRST_BATCH_PER_CONNECTION)
+    while (performance.now() < end) ({ rate } = await load(amountFor(rate, warmUpSeconds / 3)))
     const amount = amountFor(rate, seconds)
     const before = await readCpuTime(target.child)
-    const requestsPerSecond = await load(amount)
-    return { cpuUsPerRequest: (await readCpuTime(target.child) - before) / amount, requestsPerSecond }
+    const { rate: requestsPerSecond, p99 } = await load(amount)
+    return { cpuUsPerRequest: (await readCpuTime(target.child) - before) / amount, requestsPerSecond, p99 }
   }
 }
 

@@ -28,7 +28,7 @@ export const ready = randomUUID()
 const parted = { id: randomUUID(), multipartUploadId: 'an-upload-in-parts' }
 const uppy = { id: randomUUID(), multipartUploadId: 'an-upload-of-uppy' }
 const keyOf = (id: string): ObjectKey => `pictures/${OWNER}/${id}.png` as ObjectKey
-const upload = { policy: 'pictures', ...UPLOAD }
+export const upload = { policy: 'pictures', ...UPLOAD }
 
 const post = (path: string, body: unknown) => ({ method: 'POST', path, body: JSON.stringify(body) })
 const get = (path: string) => ({ method: 'GET', path })

@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { availableParallelism, cpus, loadavg } from 'node:os'
+import { PER_SECOND, type CalmRound } from './measure-calm.js'
 import { GROWING, labelOf, SMALL_ROWS } from './measure-growth.js'
 import { JWT } from './measure-operations.js'
 import { CREATE, PART, RIVALS } from './measure-rivals.js'
+import { REJECTIONS } from './measure-rejections.js'
 import type { Soak } from './measure-soak.js'
 import type { StartRound } from './measure-start.js'
 import type { TargetRound } from './measure-targets.js'
@@ -25,6 +27,9 @@ export interface Results {
   /** Of the larger database of the two that growth is measured on. */
   readonly growthRows: number
   readonly starts: readonly StartRound[]
+  readonly calm: readonly CalmRound[]
+  /** KiB of each request; null where it was not measured. */
+  readonly garbage: Readonly<Record<'presignd' | 'jwt', number>> | null
   readonly startedAt: Date
   readonly loadBefore: number
   readonly rows: number
@@ -121,10 +126,31 @@ function renderStarts (rounds: readonly StartRound[]): string[] {
   ]
 }
 
+function renderRejections (rounds: readonly TargetRound[]): string[] {
+  const [accepted] = OPERATIONS
+  if (rounds.length === 0 || !accepted) return []
+  return [
+    `| \`POST /uploads\` that is refused, 50 connections, ${rounds.length} rounds | status | CPU µs per request | of one that is accepted |`,
+    '|---|---|---|---|',
+    ...REJECTIONS.map(({ label, status }) => `| ${label} | ${status} | ${cpuOf(label, rounds)} | ${renderSpread(spread(rounds.map(round => cpu(label, round) / cpu(accepted.label, round))), percent)} |`),
+    ''
+  ]
+}
+
+function renderCalm (rounds: readonly CalmRound[]): string[] {
+  if (rounds.length === 0) return []
+  return [
+    `| ${PER_SECOND} requests a second, ${rounds.length} rounds | p99, ms | of bare Fastify's |`,
+    '|---|---|---|',
+    ...SERVERS.map(name => `| ${LABELS[name]} | ${renderSpread(spread(rounds.map(round => round[name])), tenth)} | ${renderSpread(spread(rounds.map(round => round[name] / round.jwt)), times)} |`),
+    ''
+  ]
+}
+
 const cpu = (label: string, round: TargetRound): number => (round.get(label) as Measure).cpuUsPerRequest
 const cpuOf = (label: string, rounds: readonly TargetRound[]): string => renderSpread(spread(rounds.map(round => cpu(label, round))), whole)
 
-export function renderReport ({ signatures, rounds, operations, rivals, complete, growth, growthRows, starts, startedAt, loadBefore, rows, checkedUrls }: Results): string {
+export function renderReport ({ signatures, rounds, operations, rivals, complete, growth, growthRows, starts, calm, garbage, startedAt, loadBefore, rows, checkedUrls }: Results): string {
   const cells = [...rounds].map(([connections, rounds]) => ({ connections, rounds, heading: connections === 1 ? '1 connection' : `${connections} connections` }))
   const lines = [
     '| presignd, in processor time per request | ' + cells.map(({ heading }) => heading).join(' | ') + ' |',
@@ -133,14 +159,16 @@ export function renderReport ({ signatures, rounds, operations, rivals, complete
     '| times cheaper than the tutorial service (below 1: dearer) | ' + cells.map(({ rounds }) => renderSpread(cheaperThan('tutorial', rounds), times)).join(' | ') + ' |'
   ]
   for (const { heading, rounds } of cells) {
-    lines.push('', `| ${heading}, ${rounds.length} rounds | CPU µs per request | requests per second |`, '|---|---|---|')
+    lines.push('', `| ${heading}, ${rounds.length} rounds | CPU µs per request | requests per second | p99, ms | of bare Fastify's |`, '|---|---|---|---|---|')
     for (const name of SERVERS) {
       const cpu = spread(rounds.map(round => round[name].cpuUsPerRequest))
       const rate = spread(rounds.map(round => round[name].requestsPerSecond))
-      lines.push(`| ${LABELS[name]} | ${renderSpread(cpu, whole)} | ${renderSpread(rate, whole)} |`)
+      const [late, lateRatio] = [spread(rounds.map(round => round[name].p99)), spread(rounds.map(round => round[name].p99 / round.jwt.p99))]
+      lines.push(`| ${LABELS[name]} | ${renderSpread(cpu, whole)} | ${renderSpread(rate, whole)} | ${renderSpread(late, tenth)} | ${renderSpread(lateRatio, times)} |`)
     }
   }
-  lines.push('', ...renderRivals(rivals), ...renderOperations(operations, complete), ...renderGrowth(growth, growthRows), ...renderStarts(starts), ...renderSignatures(signatures))
+  lines.push('', ...renderRivals(rivals), ...renderOperations(operations, complete), ...renderRejections(operations), ...renderGrowth(growth, growthRows), ...renderCalm(calm), ...renderStarts(starts), ...renderSignatures(signatures))
+  if (garbage) lines.push('', `Garbage of a request: ${whole(garbage.presignd)} KiB of presignd, ${whole(garbage.jwt)} KiB of the bare server.`)
   const rates = spread((cells[0]?.rounds ?? []).map(round => round.jwt.requestsPerSecond))
   if (rates.max / rates.min > NOISY_SPREAD) lines.push('', '**Noisy machine: trust CPU ratios only.**')
   lines.push('', 'Each figure: median of the rounds (minimum–maximum). Ratios are taken within a round.', '', ...facts(startedAt, loadBefore))

@@ -104,8 +104,8 @@ export async function userHeaders (env: Readonly<Record<string, string>>): Promi
 }
 
 /** Starts one of the servers that every run compares. */
-export async function startServer (name: ServerName, fileOf: Awaited<ReturnType<typeof compile>>, folder: string, env: Readonly<Record<string, string>>): Promise<Server> {
-  const program = await startProgram(name, [fileOf(name), ...(name === 'presignd' ? ['serve'] : [])], { fileOf, folder, env })
+export async function startServer (name: ServerName, fileOf: Awaited<ReturnType<typeof compile>>, folder: string, env: Readonly<Record<string, string>>, flags: readonly string[] = []): Promise<Server> {
+  const program = await startProgram(name, [...flags, fileOf(name), ...(name === 'presignd' ? ['serve'] : [])], { fileOf, folder, env })
   const { url } = program
   const headers = await userHeaders(env)
   const post = { url, method: 'POST', path: '/uploads', headers: { ...headers, 'content-type': 'application/json' } }
