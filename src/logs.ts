@@ -15,14 +15,16 @@ export function createLog (config: Config, stream?: NodeJS.WritableStream): Logg
 export function writeByTurns (destination: { write (text: string): unknown }): { write (line: string): void } {
   let lines = ''
   function flush (): void {
-    const text = lines
+    process.off('exit', flush)
+    destination.write(lines)
     lines = ''
-    if (text !== '') destination.write(text)
   }
-  process.on('exit', flush)
   return {
     write (line) {
-      if (lines === '') setImmediate(flush)
+      if (lines === '') {
+        setImmediate(flush)
+        process.once('exit', flush)
+      }
       lines += line
     }
   }
