@@ -30,7 +30,13 @@ async function run (args: readonly string[]): Promise<number> {
   const folder = await mkdtemp(join(cache, 'test-'))
   try {
     // The SDK's notice about Node 20 would stand in every log.
-    const env = { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true', ...process.env, ...(server && { TEST_POSTGRES_URL: server.url }), TEST_CLI: await buildService(folder) }
+    const env = {
+      AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
+      ...process.env,
+      ...(server && { TEST_POSTGRES_URL: server.url }),
+      TEST_CLI: await buildService(folder),
+      NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --import=${new URL('helpers/loader.js', import.meta.url).href}`
+    }
     const tap = new TapReader()
     const chosen = args.some(arg => /^(-R|--reporter)/.test(arg))
     const exitCode = process.stdout.isTTY || chosen
