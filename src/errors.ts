@@ -94,7 +94,11 @@ export class ApiError extends Error {
   readonly errors?: ApiErrorOptions['errors']
 
   constructor (readonly code: ErrorCode, readonly detail: string, options: ApiErrorOptions = {}) {
+    const { stackTraceLimit } = Error
+    // What a client did wrong is told by these words and not logged: taking a stack would be a tenth of refusing it.
+    if (errors[code].status < 500) Error.stackTraceLimit = 0
     super(`${code}: ${detail}`, { cause: options.cause })
+    Error.stackTraceLimit = stackTraceLimit
     this.status = errors[code].status
     this.title = errors[code].title
     if (options.retryAfterSeconds !== undefined) this.retryAfterSeconds = options.retryAfterSeconds
