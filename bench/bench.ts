@@ -78,7 +78,7 @@ async function compare (): Promise<void> {
   process.stdout.write(report)
   if (!isQuick) writeFileSync(new URL('results.md', import.meta.url), `# Results of \`npm run bench\`\n\n${report}`)
   const create = rounds.get(50) as Round[]
-  for (const missed of findMissed(create, signatures)) {
+  for (const missed of findMissed(create, signatures, rest.rivals)) {
     process.stderr.write(`${missed}\n`)
     process.exitCode = 1
   }

@@ -14,10 +14,11 @@ const INSTALLED = fileURLToPath(new URL('rivals/installed/', import.meta.url))
 
 export const CREATE = 'presignd, `POST /uploads`'
 export const PART = 'presignd, URL of a part for Uppy'
+export const ON_POSTGRES = 'presignd on PostgreSQL'
 
 /** What presignd is held against, and how many times cheaper it has to be. */
 export const RIVALS: ReadonlyArray<{ readonly label: string, readonly against: string, readonly goal: number | null }> = [
-  { label: 'presignd on PostgreSQL', against: CREATE, goal: null },
+  { label: ON_POSTGRES, against: CREATE, goal: null },
   { label: 'tutorial service with the same row', against: CREATE, goal: 6 },
   { label: 'Companion, `/s3/params`', against: CREATE, goal: 12 },
   { label: 'Companion, URL of a part', against: PART, goal: 25 },
@@ -61,7 +62,7 @@ export async function measureRivals (fileOf: Awaited<ReturnType<typeof compile>>
     const requests: Record<string, Pick<Target, 'child' | 'request'>> = {
       [CREATE]: ours,
       [PART]: { child: ours.child, request: { url: ours.url, headers: await userHeaders(env), ...uppyPart } },
-      'presignd on PostgreSQL': onPostgres,
+      [ON_POSTGRES]: onPostgres,
       'tutorial service with the same row': tutorial,
       'Companion, `/s3/params`': { child: companion.child, request: get(companion, `/s3/params?${query}`) },
       'Companion, URL of a part': { child: companion.child, request: get(companion, `/s3/multipart/an-upload/1?key=pictures/${ready}.png`) },
