@@ -1,12 +1,10 @@
-import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import type { Logger } from 'pino'
 import type { Config } from './config.js'
-import { openDatabase, query, sharedSecret } from './database/database.js'
+import { openDatabase, sharedSecret } from './database/database.js'
 import { isMigrated, migrate } from './database/migrate.js'
 import type { Database } from './database/schema.js'
-import { ApiError } from './errors.js'
 import { fetchText } from './events/fetch-text.js'
 import { NO_EVENTS } from './files/file-events.js'
 import { measureFiles } from './files/measure-files.js'
@@ -74,7 +72,8 @@ export async function createServices (config: Config, log: Logger = createLog(co
   const database = openDatabase(config.database.url, { onError: error => log.warn({ err: error }, 'a database connection broke'), onQuery: tracing?.queryEnded })
   try {
     if (config.database.migrateAtStart) {
-      for (const name of await migrate(database)) log.info({ migration: name }, 'migrated the database')
+      const migrations = await migrate(database)
+      if (migrations.length > 0) log.info({ migrations }, 'migrated the database')
     } else if (!await isMigrated(database)) {
       throw new Error('The database lacks migrations: run "presignd migrate", or set DATABASE_MIGRATE=true')
     }
@@ -120,34 +119,6 @@ export async function createServices (config: Config, log: Logger = createLog(co
   } catch (error) {
     await database.destroy()
     throw error
-  }
-}
-
-/** What can be looked at without changing anything. */
-export interface Readings {
-  readonly config: Config
-  readonly policies: Policies
-  /** @throws {ApiError} NOT_READY */
-  usageOf (user: { readonly tenant: string, readonly owner: string }): Promise<Awaited<ReturnType<FilesRepository['usageOf']>>>
-}
-
-/** Reads the policies, and the database when it is asked for: nothing is made, migrated or locked, and the store is left alone. */
-export function createReadings (config: Config): Readings {
-  return {
-    config,
-    policies: loadPolicies(config.policiesFile, config).policies,
-    async usageOf ({ tenant, owner }) {
-      const { url, migrateAtStart } = config.database
-      if (url.startsWith('sqlite:') && !existsSync(url.slice('sqlite:'.length))) return new Map()
-      const database = openDatabase(url, { onError: () => {}, isReadOnly: true })
-      try {
-        if (await query(async () => await isMigrated(database))) return await createFilesRepository(database, NO_EVENTS).usageOf(tenant, owner)
-        if (migrateAtStart) return new Map()
-        throw new ApiError('NOT_READY', 'The database lacks migrations.')
-      } finally {
-        await database.destroy()
-      }
-    }
   }
 }
 

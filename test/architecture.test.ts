@@ -5,16 +5,17 @@ import t from 'tap'
 /** Which of our folders each folder of src may import, besides itself. `dev` is for development and tests alone. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'cli.ts': ['cli'],
-  cli: ['config', 'environment', 'object-storage', 'server', 'services', 'database', 'doctor', 'policies', 'jobs', 'webhooks', 'uploads', 'explain', 'plugins', 'errors'],
+  cli: ['config', 'environment', 'object-storage', 'server', 'services', 'readings', 'database', 'doctor', 'policies', 'jobs', 'webhooks', 'uploads', 'explain', 'plugins', 'errors'],
   // It looks at what the service stands on, by the service's own means.
   doctor: ['config', 'database', 'object-storage', 'plugins', 'policies', 'services'],
   'server.ts': ['config', 'database', 'services', 'app', 'jobs', 'metrics'],
   jobs: ['errors', 'object-storage', 'policies', 'files', 'services', 'uploads', 'webhooks', 'version'],
   'app.ts': ['database', 'files', 'policies', 'uploads', 'downloads', 'deletions', 'usage', 'uppy', 'tickets', 'config', 'events', 'webhooks', 'plugins', 'problem-schemas', 'services', 'schema-compilers', 'version'],
-  'services.ts': ['config', 'errors', 'database', 'object-storage', 'policies', 'files', 'tickets', 'events', 'webhooks', 'metrics', 'new-id', 'logs', 'tracing', 'version'],
+  'readings.ts': ['config', 'database', 'errors', 'files', 'policies'],
+  'services.ts': ['config', 'database', 'object-storage', 'policies', 'files', 'tickets', 'events', 'webhooks', 'metrics', 'new-id', 'logs', 'tracing', 'version'],
   // A hint makes happen now what the sweeper does later.
   events: ['uploads', 'policies', 'errors', 'services', 'problem-schemas'],
-  uploads: ['files', 'policies', 'object-storage', 'errors', 'user', 'services', 'problem-schemas', 'strict-ajv', 'string-enum'],
+  uploads: ['files', 'policies', 'object-storage', 'errors', 'user', 'services', 'readings', 'problem-schemas', 'strict-ajv', 'string-enum'],
   // What stores say, in words: it knows the protocol and nothing of the service.
   explain: [],
   // Uppy's clients get what /uploads gives: it owns no rules.

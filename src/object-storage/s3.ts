@@ -1,14 +1,15 @@
 import {
   AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CopyObjectCommand, CreateMultipartUploadCommand, DeleteObjectCommand,
   GetObjectCommand, HeadBucketCommand, HeadObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, ListPartsCommand, S3Client, S3ServiceException,
-  type HeadObjectCommandOutput, type ListMultipartUploadsCommandOutput, type ListObjectsV2CommandOutput
+  type ListMultipartUploadsCommandOutput, type ListObjectsV2CommandOutput
 } from '@aws-sdk/client-s3'
 import { ApiError } from '../errors.js'
 import { createClockWatch } from './clock-watch.js'
-import type { Checksum, ObjectStorage, PresignedRequest, PresignGet, StoredObject, StoredPart } from './object-storage.js'
+import type { ObjectStorage, PresignedRequest, PresignGet, StoredPart } from './object-storage.js'
 import { withoutQuotedSecrets } from './quoted-secrets.js'
 import { s3ClientConfig, type S3Address } from './s3-client-config.js'
 import { createPresign } from './s3-presign.js'
+import { toChecksums, toStoredObject } from './stored-object.js'
 
 export interface S3Options extends S3Address {
   /** What clients reach the store by, when it is another address. */
@@ -37,13 +38,6 @@ const REACH_TIMEOUT_MS = 2_000
 const REQUEST_TIMEOUT_MS = 5_000
 /** Parts that are still on their way may land after an abort: the S3 API reference asks to repeat it. */
 const MAX_ABORTS = 3
-
-/**
- * A request with `If-None-Match` makes `fetch` add one of these by itself, and S3 keeps it with the object. It
- * changes nothing: downloads sign their own cache rule.
- * @see https://fetch.spec.whatwg.org/#http-network-or-cache-fetch steps on the cache mode
- */
-const SET_BY_FETCH = new Set(['no-cache', 'max-age=0'])
 
 /**
  * An S3 store: the AWS SDK asks it, one client for the life of the process, credentials from the SDK's own
@@ -214,32 +208,4 @@ export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, o
 function found<T> (page: T | null): T {
   if (page) return page
   throw new ApiError('OBJECT_STORAGE_ERROR', 'The bucket was not found.', { retryAfterSeconds: 5 })
-}
-
-function toStoredObject (head: HeadObjectCommandOutput): StoredObject {
-  // To take a missing length for zero would reject a good upload.
-  if (head.ContentLength === undefined || head.ETag === undefined) throw new Error('The reply has no Content-Length or no ETag')
-  const unsigned = {
-    'content-encoding': head.ContentEncoding,
-    'content-language': head.ContentLanguage,
-    'content-disposition': head.ContentDisposition,
-    'cache-control': SET_BY_FETCH.has(head.CacheControl ?? '') ? undefined : head.CacheControl,
-    expires: head.ExpiresString,
-    'x-amz-website-redirect-location': head.WebsiteRedirectLocation
-  }
-  return {
-    sizeBytes: head.ContentLength,
-    etag: head.ETag,
-    contentType: head.ContentType ?? '',
-    checksums: head.ChecksumType === 'COMPOSITE' ? [] : toChecksums(head),
-    unsignedHeaders: [
-      ...Object.entries(unsigned).filter(([, value]) => value !== undefined && value !== '').map(([name]) => name),
-      ...Object.keys(head.Metadata ?? {}).map(name => `x-amz-meta-${name}`)
-    ]
-  }
-}
-
-function toChecksums (said: { readonly ChecksumSHA256?: string | undefined, readonly ChecksumCRC32?: string | undefined, readonly ChecksumCRC32C?: string | undefined }): Checksum[] {
-  const found = { SHA256: said.ChecksumSHA256, CRC32: said.ChecksumCRC32, CRC32C: said.ChecksumCRC32C }
-  return Object.entries(found).flatMap(([algorithm, value]) => value === undefined ? [] : [{ algorithm: algorithm as Checksum['algorithm'], value }])
 }
