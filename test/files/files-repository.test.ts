@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { randomUUID } from 'node:crypto'
+import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { openDatabase, sharedSecret } from '../../src/database/database.js'
 import { isMigrated, migrate } from '../../src/database/migrate.js'
@@ -105,6 +106,18 @@ t.test('two transactions are under way at a time, and what comes meanwhile share
     ends[3]?.()
     t.strictSame(await again, [7], 'and it goes on')
   })
+})
+
+t.test('SQLite: a column that another process has added is read by its own name', async t => {
+  const url = (await testEnvironment(t, { engine: 'sqlite' }))['DATABASE_URL'] as string
+  const [ours, theirs] = [openDatabase(url, { onError: () => {} }), openDatabase(url, { onError: () => {} })]
+  t.teardown(async () => await Promise.all([ours, theirs].map(async database => await database.destroy())))
+  await sql`create table things (id text)`.execute(theirs)
+  await sql`insert into things values ('a')`.execute(theirs)
+  const read = async () => (await sql`select * from things`.execute(ours)).rows
+  t.strictSame(await read(), [{ id: 'a' }])
+  await sql`alter table things add column colour text default 'red'`.execute(theirs)
+  t.strictSame(await read(), [{ id: 'a', colour: 'red' }])
 })
 
 for (const engine of ENGINES) t.test(engine, async t => await suite(t, engine))

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { exportJWK, SignJWT, type JWK } from 'jose'
+import { ApiError } from '../../src/errors.js'
 import { AUDIENCE, createTestToken, SECRET, startService, type TestService } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
 
@@ -79,6 +80,14 @@ t.test('a shared secret', async t => {
       t.match(reply.json(), { status: 401, code: 'UNAUTHENTICATED' }, authorization.slice(0, 20))
     }
     await refuses(t, service, undefined)
+  })
+
+  t.test('a refusal takes no stack, and leaves those of other errors alone', async t => {
+    const hasStack = (error: Error): boolean => /\n\s+at /.test(error.stack ?? '')
+    t.equal(hasStack(new ApiError('UNAUTHENTICATED', 'No.')), false)
+    t.equal(hasStack(new ApiError('INTERNAL_ERROR', 'Oh.')), true)
+    await refuses(t, service, `${await sign()}x`)
+    t.equal(hasStack(new Error('of something else')), true)
   })
 
   t.test('T5: a token that was good a moment ago is refused once it has expired', async t => {
