@@ -301,6 +301,16 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.match((await files.usageOf('', owner)).get('pictures'), { files: 2, pending: 2 })
   })
 
+  t.test('a key that an earlier request has taken is a duplicate, which makes no row and gives back what it reserved', async t => {
+    const owner = randomUUID()
+    const item = (key: string) => ({ file: newFile({ owner, idempotency: { key, hash: 'h' } }), quota: {} })
+    t.match(await files.insertPending([item('a')]), [{ outcome: 'inserted' }])
+    const [again, other] = [item('a'), item('b')]
+    t.match(await files.insertPending([again, other]), [{ outcome: 'duplicate' }, { outcome: 'inserted', file: { id: other.file.id } }])
+    t.equal(await files.find(again.file.id, { tenant: '', owner }), null)
+    t.match((await files.usageOf('', owner)).get('pictures'), { files: 2, pending: 2 })
+  })
+
   t.test('what one owner holds is counted exactly, up to four petabytes', async t => {
     const owner = randomUUID()
     const item = () => ({ file: newFile({ owner, sizeBytes: 2 ** 51 }), quota: {} })
