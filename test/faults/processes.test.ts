@@ -100,7 +100,7 @@ t.test('F31: three processes that start on an empty database migrate it once, an
   }
   const replicas = [1, 2, 3].map(() => runCli(t, ['serve'], environmentOf(service)))
   const urls = await Promise.all(replicas.map(async ({ output }) => (await output(/"listening":"([^"]+)"/))[1]))
-  const migrated = replicas.flatMap(({ stdout }) => [...stdout().matchAll(/"migration":"([^"]+)"/g)].map(([, name]) => name as string))
+  const migrated = replicas.flatMap(({ stdout }) => [...stdout().matchAll(/"migrations":(\[[^\]]+\])/g)].flatMap(([, names]) => JSON.parse(names as string) as string[]))
   t.ok(migrated.length > 0)
   t.equal(new Set(migrated).size, migrated.length, 'each once')
   for (const url of urls) t.equal((await fetch(`${url}/readyz`)).status, 200)
