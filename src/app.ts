@@ -12,6 +12,7 @@ import { fileRoutes } from './files/routes.js'
 import { FileBody } from './files/schemas.js'
 import { auditLog } from './plugins/audit-log.js'
 import { authentication } from './plugins/authentication.js'
+import { cohorts } from './plugins/cohorts.js'
 import { errorCatalogue } from './plugins/error-catalogue.js'
 import { clientErrorHandler, errorHandler, sendProblem } from './plugins/error-handler.js'
 import { health } from './plugins/health.js'
@@ -24,6 +25,7 @@ import { securityHeaders } from './plugins/security-headers.js'
 import { policyRoutes } from './policies/routes.js'
 import { PolicyBody } from './policies/schemas.js'
 import type { Config } from './config.js'
+import { lazyChild } from './logs.js'
 import { schemaController } from './schema-compilers.js'
 import type { Services } from './services.js'
 import { findTicketUser } from './tickets/find-ticket-user.js'
@@ -51,6 +53,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   const { config, now } = services
   const app = fastify({
     loggerInstance: services.log as FastifyBaseLogger,
+    childLoggerFactory: (_parent, bindings) => lazyChild(services.log, bindings) as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
     genReqId: requestIds(config.trustProxy),
@@ -67,6 +70,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   }).withTypeProvider<TypeBoxTypeProvider>()
   acceptJsonAlone(app)
 
+  await app.register(cohorts)
   await app.register(errorHandler)
   await app.register(auditLog, { audit: services.audit })
   if (services.tracing) await app.register(requestSpans, { startRequest: services.tracing.startRequest })
@@ -157,8 +161,8 @@ function requestIds (trustProxy: readonly string[]): (request: IncomingMessage) 
   }
   return request => {
     const given = request.headers['x-request-id']
+    if (typeof given !== 'string' || !/^[\w.:-]{1,64}$/.test(given)) return randomUUID()
     const from = request.socket.remoteAddress ?? ''
-    const isTrusted = typeof given === 'string' && /^[\w.:-]{1,64}$/.test(given) && isIP(from) !== 0 && proxies.check(from, isIP(from) === 6 ? 'ipv6' : 'ipv4')
-    return isTrusted ? given : randomUUID()
+    return isIP(from) !== 0 && proxies.check(from, isIP(from) === 6 ? 'ipv6' : 'ipv4') ? given : randomUUID()
   }
 }

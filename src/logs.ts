@@ -1,4 +1,4 @@
-import { pino, type Logger } from 'pino'
+import { pino, type Bindings, type Logger } from 'pino'
 import { ConfigError, type Config } from './config.js'
 
 /** What must never be read in a log, wherever it turns up: tokens and signed URLs. */
@@ -26,6 +26,35 @@ export function writeByTurns (destination: { write (text: string): unknown }): {
         process.once('exit', flush)
       }
       lines += line
+    }
+  }
+}
+
+/** A child that is made when it logs: most requests log nothing but their one line, which names them anyway. */
+export function lazyChild (parent: Logger, bindings: Bindings): Logger {
+  return new LazyChild(parent, bindings) as unknown as Logger
+}
+
+class LazyChild {
+  readonly #parent: Logger
+  readonly #bindings: Bindings
+  #child: Logger | undefined
+
+  constructor (parent: Logger, bindings: Bindings) {
+    this.#parent = parent
+    this.#bindings = bindings
+  }
+
+  get level (): string { return this.#parent.level }
+
+  static {
+    for (const method of ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'child'] as const) {
+      Object.defineProperty(this.prototype, method, {
+        value (this: LazyChild, ...values: unknown[]) {
+          this.#child ??= this.#parent.child(this.#bindings)
+          return Reflect.apply(this.#child[method], this.#child, values)
+        }
+      })
     }
   }
 }

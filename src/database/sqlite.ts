@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, resolve } from 'node:path'
-import { SqliteDialect, type SqliteDatabase, type Dialect } from 'kysely'
+import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, type Dialect } from 'kysely'
+import { createSqliteDriver, type SqliteFile } from './sqlite-driver.js'
 
 /** The part of `node:sqlite` that is used here; `@photostructure/sqlite` has the same one for Node 20. */
 interface DatabaseSync {
@@ -9,7 +10,6 @@ interface DatabaseSync {
   prepare (sql: string): {
     all (...parameters: unknown[]): unknown[]
     run (...parameters: unknown[]): { changes: number | bigint, lastInsertRowid: number | bigint }
-    iterate (...parameters: unknown[]): IterableIterator<unknown>
     columns? (): ReadonlyArray<{ readonly name: string }>
     setReturnArrays? (isWanted: boolean): void
   }
@@ -24,17 +24,21 @@ type Statement = ReturnType<DatabaseSync['prepare']>
  */
 export function sqliteDialect (path: string, { isReadOnly = false } = {}): Dialect {
   const absolute = path === ':memory:' ? path : resolve(path)
-  return new SqliteDialect({
-    database: async () => {
-      if (isReadOnly) return adapt(openSqlite(absolute, { readOnly: true }))
-      if (absolute !== ':memory:') mkdirSync(dirname(absolute), { recursive: true })
-      const database = openSqlite(absolute)
-      database.exec('pragma journal_mode = wal')
-      database.exec('pragma synchronous = full')
-      database.exec('pragma busy_timeout = 5000')
-      return adapt(database)
-    }
-  })
+  const open = (): SqliteFile => {
+    if (isReadOnly) return prepareOnce(openSqlite(absolute, { readOnly: true }))
+    if (absolute !== ':memory:') mkdirSync(dirname(absolute), { recursive: true })
+    const database = openSqlite(absolute)
+    database.exec('pragma journal_mode = wal')
+    database.exec('pragma synchronous = full')
+    database.exec('pragma busy_timeout = 5000')
+    return prepareOnce(database)
+  }
+  return {
+    createDriver: () => createSqliteDriver(open),
+    createAdapter: () => new SqliteAdapter(),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+    createIntrospector: database => new SqliteIntrospector(database)
+  }
 }
 
 /**
@@ -76,12 +80,11 @@ function openSqlite (path: string, options: { readonly readOnly?: boolean } = {}
  * it ended by is the one to hear of.
  * @see https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction
  */
-function rollback (statement: Statement, parameters: readonly unknown[]): ReturnType<typeof statement.run> {
+function rollback (statement: Statement): void {
   try {
-    return statement.run(...parameters)
+    statement.run()
   } catch (error) {
-    if (error instanceof Error && error.message.includes('no transaction is active')) return { changes: 0, lastInsertRowid: 0 }
-    throw error
+    if (!(error instanceof Error && error.message.includes('no transaction is active'))) throw error
   }
 }
 
@@ -105,26 +108,36 @@ function rowMaker (statement: Statement): (row: unknown) => unknown {
 
 const MAX_PREPARED = 200
 
-/** Kysely speaks the interface of better-sqlite3, which tells statements that return rows from others, and prepares each query anew: here a text is prepared once. */
-function adapt (database: DatabaseSync): SqliteDatabase {
-  const prepared = new Map<string, ReturnType<SqliteDatabase['prepare']>>()
-  return {
-    close: () => database.close(),
-    prepare (sql) {
-      const known = prepared.get(sql)
-      if (known) return known
-      const statement = database.prepare(sql)
+/** Kysely says the same few texts again and again. */
+function prepareOnce (database: DatabaseSync): SqliteFile {
+  const prepared = new Map<string, SqliteFile['run']>()
+
+  function prepare (sql: string): SqliteFile['run'] {
+    const statement = database.prepare(sql)
+    if (/^\s*(select|with|pragma|explain)\b|\breturning\b/i.test(sql)) {
       const toRow = rowMaker(statement)
-      const entry = {
-        reader: /^\s*(select|with|pragma|explain)\b|\breturning\b/i.test(sql),
-        all: parameters => statement.all(...parameters).map(toRow),
-        run: parameters => sql === 'rollback' ? rollback(statement, parameters) : statement.run(...parameters),
-        * iterate (parameters) { for (const row of statement.iterate(...parameters)) yield toRow(row) }
-      } satisfies ReturnType<SqliteDatabase['prepare']>
-      // Texts of queries are few, but for lists of ids of every length: those may push others out.
-      if (prepared.size >= MAX_PREPARED) prepared.clear()
-      prepared.set(sql, entry)
-      return entry
+      return (_sql, parameters) => ({ rows: statement.all(...parameters).map(toRow) })
     }
+    if (sql === 'rollback') {
+      return () => {
+        rollback(statement)
+        return { rows: [] }
+      }
+    }
+    return (_sql, parameters) => ({ rows: [], changes: statement.run(...parameters).changes })
+  }
+
+  return {
+    run (sql, parameters) {
+      let run = prepared.get(sql)
+      if (!run) {
+        run = prepare(sql)
+        // They are few, but for lists of ids of every length: those may push others out.
+        if (prepared.size >= MAX_PREPARED) prepared.clear()
+        prepared.set(sql, run)
+      }
+      return run(sql, parameters)
+    },
+    close: () => database.close()
   }
 }

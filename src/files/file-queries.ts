@@ -14,6 +14,8 @@ export const findInTenant = prepareQuery<{ id: string, tenant: string }, Row>((d
 export const findOwn = prepareQuery<{ id: string, tenant: string, owner: string }, Row>((database, value) =>
   database.selectFrom('files').selectAll().where('id', '=', value('id')).where('tenant', '=', value('tenant')).where('owner', '=', value('owner')))
 
+/** S3's id is looked up first: PostgreSQL would search all files of the owner for it while it has no statistics of the table. */
 export const findMultipartUpload = prepareQuery<{ multipartUploadId: string, key: string, tenant: string, owner: string, policy: string }, Row>((database, value) =>
-  database.selectFrom('files').selectAll().where('multipart_upload_id', '=', value('multipartUploadId')).where('object_key', '=', value('key'))
+  database.with(name => name('named').materialized(), query => query.selectFrom('files').selectAll().where('multipart_upload_id', '=', value('multipartUploadId')))
+    .selectFrom('named').selectAll().where('object_key', '=', value('key'))
     .where('tenant', '=', value('tenant')).where('owner', '=', value('owner')).where('policy', '=', value('policy')))

@@ -112,10 +112,12 @@ async function settle<Item, Result> (items: readonly Item[], run: (item: Item, i
   const results: Array<Result | ApiError> = []
   for (const [index, item] of items.entries()) {
     if (index > 0 && index % ITEMS_PER_TURN === 0) await nextTurn()
-    results.push(await run(item, index).catch((error: unknown) => {
-      if (error instanceof ApiError) return error
-      throw error
-    }))
+    try {
+      results.push(await run(item, index))
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error
+      results.push(error)
+    }
   }
   return results
 }

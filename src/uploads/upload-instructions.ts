@@ -28,18 +28,24 @@ export function partsDeadline (services: Services, policy: string, signedAt: Dat
  */
 export async function signInstructions (services: Services, file: PendingFile, signedAt: Date, storedParts: readonly StoredPart[] | null = null) {
   const { objectStorage, policies } = services
-  const common = { bucket: file.bucket, contentType: file.contentType, checksum: file.checksum, signedAt, expiresInSeconds: uploadUrlTtlSeconds(services, file.policy) }
   if (isParted(file)) return await signMultipart(services, file, signedAt, storedParts)
+  const { bucket, contentType, checksum } = file
+  const key = file.stagingKey ?? file.key
+  const expiresInSeconds = uploadUrlTtlSeconds(services, file.policy)
   if (file.method === 'POST') {
     const { method, url, fields, expiresAt } = await objectStorage.presignPost({
-      ...common,
-      key: file.stagingKey ?? file.key,
+      bucket,
+      key,
+      contentType,
+      checksum,
+      signedAt,
+      expiresInSeconds,
       minSizeBytes: file.sizeBytes ?? policies.get(file.policy)?.minSizeBytes ?? 0,
       maxSizeBytes: file.reservedBytes
     })
     return { method, url, fields, expiresAt: expiresAt.toISOString() }
   }
-  const { method, url, headers, expiresAt } = await objectStorage.presignPut({ ...common, key: file.stagingKey ?? file.key, sizeBytes: file.sizeBytes ?? 0 })
+  const { method, url, headers, expiresAt } = await objectStorage.presignPut({ bucket, key, contentType, checksum, signedAt, expiresInSeconds, sizeBytes: file.sizeBytes ?? 0 })
   return { method, url, headers, expiresAt: expiresAt.toISOString() }
 }
 
