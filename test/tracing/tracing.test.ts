@@ -58,6 +58,23 @@ for (const engine of ENGINES) {
   })
 }
 
+for (const engine of ENGINES) {
+  t.test(`${engine}: of requests that come together, each has its own queries`, async t => {
+    const collector = await startCollector(t)
+    setVariables(collector.env)
+    const { call, app, token } = await startService(t, s3, { engine, env: collector.env })
+    const ada = await token('ada')
+    const { file } = (await call('POST', '/uploads', { token: ada, body: { policy: 'pictures', filename: 'a.png', contentType: 'image/png', sizeBytes: picture.length } })).json()
+    const traces = [1, 2, 3, 4, 5].map(number => String(number).repeat(32))
+    const replies = await Promise.all(traces.map(async traceId => await app.inject({ url: `/files/${file.id}`, headers: { authorization: `Bearer ${ada}`, traceparent: `00-${traceId}-b7ad6b7169203331-01` } })))
+    t.strictSame(replies.map(({ statusCode }) => statusCode), [200, 200, 200, 200, 200])
+    for (const traceId of traces) {
+      const { spanId } = await collector.span(span => span.name === 'GET /files/:id' && span.traceId === traceId)
+      t.strictSame(collector.spans().filter(span => span.traceId === traceId && span.spanId !== spanId).map(({ name, parentSpanId }) => [name, parentSpanId]), [['select files', spanId]])
+    }
+  })
+}
+
 t.test('a call that fails says so by the name of its error, and a server that fails is an error', async t => {
   const collector = await startCollector(t)
   setVariables(collector.env)
