@@ -50,6 +50,15 @@ for (const engine of ENGINES) {
         }
       })
     }
+
+    t.test('an upload is found by the id that S3 gave it, not among all files of its owner, also before the table was ever analysed', async t => {
+      await sql`insert into files (id, tenant, owner, policy, status, version, filename, content_type, size_bytes, visibility, bucket, object_key, metadata, multipart_upload_id, url_deadline, attempts, created_at, updated_at)
+        with recursive numbers (number) as (select 1 union all select number + 1 from numbers where number < 3000)
+        select 'file ' || number, '', 'ada', 'pictures', 'pending', 1, 'a', 'b/c', 1, 'private', 'b', 'k' || number, '{}', 'upload ' || number, 0, 0, 0, 0 from numbers`.execute(database)
+      queries.length = 0
+      await files.findByMultipartUpload(scope, 'pictures', 'an upload', 'k')
+      t.match(await explain(database, engine, queries[0] as CompiledQuery), /files_by_multipart_upload/)
+    })
   })
 }
 
