@@ -83,7 +83,7 @@ function insertSignature (url: string, signature: string): string {
   return `${url.slice(0, at)}&X-Amz-Signature=${signature}${url.slice(at)}`
 }
 
-/** The fields of a form, in order, without the file. Each of them is bound by equality, and so are bucket and key. */
+/** The fields of a form, in order, without the file; their names need no escape. Each of them is bound by equality, and so are bucket and key. */
 export function signPostPolicy (key: SigningKey, { bucket, objectKey, fields, lengthRange, signedAt, expiresAt }: {
   readonly bucket: string
   /** Without `$`: S3 would put a file name in. */
@@ -94,18 +94,16 @@ export function signPostPolicy (key: SigningKey, { bucket, objectKey, fields, le
   readonly signedAt: Date
   readonly expiresAt: Date
 }): Record<string, string> {
-  const { scope, amzDate, derivedKey } = momentOf(key, signedAt)
-  const bound: Record<string, string> = { ...fields, bucket, 'X-Amz-Algorithm': ALGORITHM, 'X-Amz-Credential': `${key.accessKeyId}/${scope}`, 'X-Amz-Date': amzDate }
-  if (key.sessionToken !== undefined) bound['X-Amz-Security-Token'] = key.sessionToken
-  bound['key'] = objectKey
-  const conditions: unknown[] = [['content-length-range', ...lengthRange]]
-  for (const name in bound) conditions.push({ [name]: bound[name] })
-  bound['Policy'] = Buffer.from(JSON.stringify({ expiration: `${expiresAt.toISOString().slice(0, 19)}Z`, conditions })).toString('base64')
-  bound['X-Amz-Signature'] = hmac(derivedKey, bound['Policy'])
-  return bound
+  const { derivedKey, common, commonConditions } = momentOf(key, signedAt)
+  let conditions = `["content-length-range",${lengthRange[0]},${lengthRange[1]}]`
+  for (const name in fields) conditions += equals(name, fields[name] as string)
+  conditions += equals('bucket', bucket) + commonConditions + equals('key', objectKey)
+  const policy = Buffer.from(`{"expiration":"${expiresAt.toISOString().slice(0, 19)}Z","conditions":[${conditions}]}`).toString('base64')
+  return { ...fields, bucket, ...common, key: objectKey, Policy: policy, 'X-Amz-Signature': hmac(derivedKey, policy) }
 }
 
-type Moment = ReturnType<typeof startDay> & { readonly second: number, readonly amzDate: string }
+const equals = (name: string, value: string): string => `,{"${name}":${JSON.stringify(value)}}`
+type Moment = ReturnType<typeof startDay> & { readonly second: number, readonly amzDate: string, readonly common: Readonly<Record<string, string>>, readonly commonConditions: string }
 const lastMoments = new WeakMap<SigningKey, Moment>()
 
 /** What the signatures of a second share, and those of a day: four of the five HMACs of each above all. */
@@ -115,7 +113,9 @@ function momentOf (key: SigningKey, signedAt: Date): Moment {
   if (last?.second === second) return last
   const amzDate = `${signedAt.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`
   const date = amzDate.slice(0, 8)
-  const moment = { ...(last?.amzDate.startsWith(date) ? last : startDay(key, date)), second, amzDate }
+  const day = last?.amzDate.startsWith(date) ? last : startDay(key, date)
+  const common = { 'X-Amz-Algorithm': ALGORITHM, 'X-Amz-Credential': `${key.accessKeyId}/${day.scope}`, 'X-Amz-Date': amzDate, ...(key.sessionToken !== undefined && { 'X-Amz-Security-Token': key.sessionToken }) }
+  const moment = { ...day, second, amzDate, common, commonConditions: Object.entries(common).map(([name, value]) => equals(name, value)).join('') }
   lastMoments.set(key, moment)
   return moment
 }
