@@ -20,14 +20,16 @@ import { renderReport, renderSoak, renderSummary } from './report.js'
 import { benchEnvironment, SERVERS, startServer, type Server, type ServerName } from './servers.js'
 
 const FULL: readonly Plan[] = [
-  { connections: 50, rounds: 5, warmUpSeconds: 1, seconds: 3 },
+  { connections: 50, rounds: 5, warmUpSeconds: 2, seconds: 3 },
   { connections: 1, rounds: 3, warmUpSeconds: 0.5, seconds: 1.5 }
 ]
 const QUICK: readonly Plan[] = [
   { connections: 50, rounds: 3, warmUpSeconds: 1, seconds: 1.5 },
   { connections: 1, rounds: 3, warmUpSeconds: 0.3, seconds: 0.7 }
 ]
-const OPERATIONS: Plan = { connections: 50, rounds: 3, warmUpSeconds: 0.5, seconds: 1.5 }
+/** Warmed up for as long as V8 takes to have compiled what is hot. */
+const RIVALS: Plan = { connections: 50, rounds: 5, warmUpSeconds: 2, seconds: 1.5 }
+const OPERATIONS: Plan = { connections: 50, rounds: 3, warmUpSeconds: 1, seconds: 1.5 }
 const GROWTH: Plan = { ...OPERATIONS, rounds: 5 }
 const COMPLETE_ROUNDS = 3
 const CALM_ROUNDS = 3
@@ -92,7 +94,7 @@ async function measureRest () {
     calm: await measureCalm(fileOf, folder, generator, CALM_ROUNDS),
     garbage: await measureGarbage(fileOf, folder, generator),
     starts: await measureStarts(fileOf, folder, STARTS),
-    rivals: await measureRivals(fileOf, folder, generator, OPERATIONS),
+    rivals: await measureRivals(fileOf, folder, generator, RIVALS),
     operations: await measureOperations(fileOf, folder, generator, OPERATIONS),
     complete: await measureComplete(fileOf, folder, generator, COMPLETE_ROUNDS)
   }

@@ -45,10 +45,11 @@ export async function startServer (config: Config, development?: AppOptions['dev
     })
     if (metrics) services.log.info({ port: metrics.port }, 'metrics')
 
-    compareWithStore(services)
+    const comparing = setTimeout(compareWithStore, STORE_CHECK_DELAY_MS, services).unref()
     const jobs = [startSweeping(services), ...(config.webhookDelivery ? [keepDelivering(services)] : [])]
     const close = async (): Promise<void> => {
       services.log.info({ drainSeconds: config.shutdownDrainSeconds }, 'closing')
+      clearTimeout(comparing)
       // They end while requests are still served: what is left to do is in the rows.
       const ended = Promise.all(jobs.map(async job => await job.stop()))
       await delay(config.shutdownDrainSeconds * 1000)
@@ -75,7 +76,10 @@ async function lockDatabase ({ database: { url } }: Config): Promise<() => void>
   return unlock
 }
 
-/** Says at once, not at the first upload, when the bucket cannot be reached or the clocks differ. */
+/** The first requests are not kept waiting by the client that is loaded for it. */
+const STORE_CHECK_DELAY_MS = 1_000
+
+/** Says soon, not at the first upload, when the bucket cannot be reached or the clocks differ. */
 function compareWithStore ({ objectStorage, config: { s3 }, log }: Services): void {
   objectStorage.isReachable(s3.bucket).then(isReachable => {
     if (!isReachable) log.warn({ bucket: s3.bucket }, 'the bucket does not answer: check S3_ENDPOINT, S3_BUCKET and the credentials')

@@ -23,6 +23,12 @@ t.test('presignd serve answers, and says in its log where', async t => {
   t.ok(stdout().split('\n').filter(line => line !== '').every(line => JSON.parse(line)), 'every line is JSON')
 })
 
+t.test('a store that does not answer stops no start, and is told before the first upload needs it', async t => {
+  const { url, output } = await serve(t)
+  t.equal((await fetch(`${url}/livez`)).status, 200)
+  t.ok(await output(/"level":40.*the bucket does not answer: check S3_ENDPOINT/))
+})
+
 t.test('T34: a Redis that is not there stops neither the start nor a request', async t => {
   const { url, output } = await serve(t, { REDIS_URL: 'redis://127.0.0.1:1' })
   t.equal((await fetch(`${url}/policies`, { headers: { authorization: `Bearer ${await createTestToken('ada')}` } })).status, 200)
