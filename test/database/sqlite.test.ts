@@ -1,13 +1,12 @@
-import type { Kysely } from 'kysely'
+import { CompiledQuery, type Kysely } from 'kysely'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openDatabase } from '../../src/database/database.js'
 import { migrate } from '../../src/database/migrate.js'
 import type { Database } from '../../src/database/schema.js'
 
-async function open (t: Test, path = ':memory:'): Promise<Kysely<Database>> {
-  const database = openDatabase(`sqlite:${path}`, { onError: () => {} })
+async function open (t: Test): Promise<Kysely<Database>> {
+  const database = openDatabase('sqlite::memory:', { onError: () => {} })
   t.teardown(async () => await database.destroy())
   await migrate(database)
   return database
@@ -44,13 +43,14 @@ t.test('transactions come one after the other', async t => {
   t.strictSame(await names(database), ['a', 'b', 'c'])
 })
 
-t.test('a transaction that cannot begin or commit holds nobody up', async t => {
-  const path = join(t.testdir(), 'presignd.db')
-  const database = await open(t, path)
-  await t.rejects(database.transaction().execute(async transaction => {
-    // It is over already when Kysely ends it, as after a full disk.
-    await transaction.executeQuery({ sql: 'rollback', parameters: [], query: { kind: 'RawNode' }, queryId: { queryId: 'x' } } as never)
-  }), /no transaction is active/)
+t.test('a transaction that cannot begin, or is over before its end, holds nobody up', async t => {
+  const database = await open(t)
+  const rollback = CompiledQuery.raw('rollback')
+  await database.executeQuery(CompiledQuery.raw('begin'))
+  await t.rejects(database.transaction().execute(async () => {}), /within a transaction/)
+  await database.executeQuery(rollback)
+  // As after a full disk.
+  await t.rejects(database.transaction().execute(async transaction => await transaction.executeQuery(rollback)), /no transaction is active/)
   await database.transaction().execute(async transaction => await insert(transaction, 'after'))
   t.strictSame(await names(database), ['after'])
 })
