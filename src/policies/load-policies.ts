@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Type } from '@sinclair/typebox'
-import { Ajv } from 'ajv'
+import { Ajv, type ValidateFunction } from 'ajv'
 import { parse } from 'yaml'
 import { MAX_MULTIPART_BYTES, MAX_SINGLE_BYTES, MIN_PART_BYTES } from './choose-method.js'
 import { findKeyTemplateProblem } from './object-key.js'
@@ -26,13 +26,11 @@ export interface PolicyDefaults {
 }
 
 const Name = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,63}$' })
-const PolicyFile = Type.Object({
-  buckets: Type.Optional(Type.Record(Name, BucketEntry, { additionalProperties: false })),
-  webhooks: Type.Optional(Type.Record(Name, WebhookEntry, { additionalProperties: false })),
-  policies: Type.Record(Name, PolicyEntry, { minProperties: 1, additionalProperties: false })
-}, { additionalProperties: false })
-
-const validateFile = new Ajv({ allErrors: true, allowUnionTypes: true, meta: false, validateSchema: false, code: { optimize: false } }).compile(PolicyFile)
+const OPTIONAL_SECTIONS = {
+  buckets: Type.Record(Name, BucketEntry, { additionalProperties: false }),
+  webhooks: Type.Record(Name, WebhookEntry, { additionalProperties: false })
+}
+const PolicyEntries = Type.Record(Name, PolicyEntry, { minProperties: 1, additionalProperties: false })
 
 /** Under this size parts cost more requests than they save. */
 const DEFAULT_MULTIPART_THRESHOLD_BYTES = 100 * 1024 ** 2
@@ -76,8 +74,9 @@ export function parsePolicies (text: string, path: string, defaults: PolicyDefau
   } catch (error) {
     throw new PolicyFileError([`${path}: ${(error as Error).message.split('\n')[0]}`])
   }
-  if (!validateFile(content)) {
-    throw new PolicyFileError((validateFile.errors ?? []).map(error => {
+  const validate = compileFor(content)
+  if (!validate(content)) {
+    throw new PolicyFileError((validate.errors ?? []).map(error => {
       const [, section = 'policies', name, ...field] = error.instancePath.split('/')
       const unknown = error.params['additionalProperty'] as string | undefined
       const place = name === undefined ? path : `${path}: ${SECTIONS.get(section) ?? 'policy'} ${name}${field.length > 0 ? `, ${field.join('.')}` : ''}`
@@ -101,6 +100,13 @@ export function parsePolicies (text: string, path: string, defaults: PolicyDefau
   })
   if (problems.length > 0) throw new PolicyFileError(problems)
   return { policies: loaded, buckets, webhooks }
+}
+
+/** Of the sections that are there: every start would compile the rules of the others for nothing. */
+function compileFor (content: unknown): ValidateFunction {
+  const sections = Object.entries(OPTIONAL_SECTIONS).filter(([name]) => Object.hasOwn(Object(content), name))
+  const schema = Type.Object({ policies: PolicyEntries, ...Object.fromEntries(sections) }, { additionalProperties: false })
+  return new Ajv({ allErrors: true, allowUnionTypes: true, meta: false, validateSchema: false, code: { optimize: false } }).compile(schema)
 }
 
 /** Sizes as people write them: a number of bytes, or a number with a unit like `10MiB`. */
