@@ -3,16 +3,23 @@ import { join } from 'node:path'
 import type { compile } from './compile.js'
 import type { LoadGenerator } from './load.js'
 import type { Plan } from './measure.js'
-import { measureTargets, type TargetRound } from './measure-targets.js'
+import { measureTargets, type Target, type TargetRound } from './measure-targets.js'
 import { rejectionTargets } from './measure-rejections.js'
-import { OPERATIONS, seed } from './operations.js'
+import { CREATES, OPERATIONS, seed, type Operation } from './operations.js'
 import { benchEnvironment, startServer } from './servers.js'
 
 /** The label of the bare server. */
 export const JWT = 'jwt'
 
-/** Every operation by turns, and what is refused, on a service and a database of their own, and the bare server. */
-export async function measureOperations (fileOf: Awaited<ReturnType<typeof compile>>, parent: string, generator: LoadGenerator, plan: Plan): Promise<TargetRound[]> {
+export interface OperationRounds {
+  /** With what is refused, and the bare server. */
+  readonly all: TargetRound[]
+  /** What creates files, by one caller who waits for each reply. */
+  readonly oneCaller: TargetRound[]
+}
+
+/** Every operation by turns, on a service and a database of their own. */
+export async function measureOperations (fileOf: Awaited<ReturnType<typeof compile>>, parent: string, generator: LoadGenerator, plan: Plan): Promise<OperationRounds> {
   const folder = join(parent, 'operations')
   mkdirSync(folder)
   const env = benchEnvironment(folder)
@@ -20,9 +27,12 @@ export async function measureOperations (fileOf: Awaited<ReturnType<typeof compi
   const presignd = await startServer('presignd', fileOf, folder, env)
   const jwt = await startServer('jwt', fileOf, folder, env)
   const { url, headers } = presignd.request
-  const targets = OPERATIONS.map(({ label, request, check }) => ({ label, check, child: presignd.child, request: { url, headers, ...request } }))
+  const toTarget = ({ label, request, check }: Operation): Target => ({ label, check, child: presignd.child, request: { url, headers, ...request } })
   try {
-    return await measureTargets([...targets, ...rejectionTargets(presignd), { label: JWT, child: jwt.child, request: jwt.request }], generator, plan)
+    return {
+      all: await measureTargets([...OPERATIONS.map(toTarget), ...rejectionTargets(presignd), { label: JWT, child: jwt.child, request: jwt.request }], generator, plan),
+      oneCaller: await measureTargets(CREATES.map(toTarget), generator, { ...plan, connections: 1 })
+    }
   } finally {
     await presignd.stop()
     await jwt.stop()

@@ -52,10 +52,15 @@ const has = (find: (reply: Reply) => unknown) => (body: string): void => {
 /** The URL of one part, in the way of Uppy's clients. */
 export const uppyPart = get(`/uppy/pictures/s3/multipart/${uppy.multipartUploadId}/1?key=${encodeURIComponent(keyOf(uppy.id))}`)
 
-export const OPERATIONS: readonly Operation[] = [
+/** One file, and several at once. */
+export const CREATES: readonly [Operation, ...Operation[]] = [
   { label: '`POST /uploads`', items: 1, request: post('/uploads', upload), check: has(reply => reply.upload?.url) },
   { label: '`POST /uploads/batch` with 10', items: 10, request: post('/uploads/batch', { uploads: Array.from({ length: 10 }, () => upload) }), check: count(reply => reply.data?.filter(({ upload }) => upload?.url), 10) },
-  { label: '`POST /uploads/batch` with 100', items: 100, request: post('/uploads/batch', { uploads: Array.from({ length: 100 }, () => upload) }), check: count(reply => reply.data?.filter(({ upload }) => upload?.url), 100) },
+  { label: '`POST /uploads/batch` with 100', items: 100, request: post('/uploads/batch', { uploads: Array.from({ length: 100 }, () => upload) }), check: count(reply => reply.data?.filter(({ upload }) => upload?.url), 100) }
+]
+
+export const OPERATIONS: readonly Operation[] = [
+  ...CREATES,
   { label: '`POST /uploads/{id}/parts`, 100 URLs', items: PARTS, request: post(`/uploads/${parted.id}/parts`, { partNumbers: Array.from({ length: PARTS }, (_, index) => index + 1) }), check: count(reply => reply.parts, PARTS) },
   { label: 'URL of a part for Uppy', items: 1, request: uppyPart, check: has(reply => reply.url) },
   { label: '`POST /downloads`', items: 1, request: post('/downloads', { fileId: ready }), check: has(reply => reply.download?.url) },

@@ -2,15 +2,15 @@ import { execFileSync } from 'node:child_process'
 import { availableParallelism, cpus, loadavg } from 'node:os'
 import { PER_SECOND, type CalmRound } from './measure-calm.js'
 import { GROWING, labelOf, SMALL_ROWS } from './measure-growth.js'
-import { JWT } from './measure-operations.js'
+import { JWT, type OperationRounds } from './measure-operations.js'
 import { CREATE, PART, RIVALS } from './measure-rivals.js'
 import { REJECTIONS } from './measure-rejections.js'
 import type { Soak } from './measure-soak.js'
-import type { StartRound } from './measure-start.js'
+import type { Start, StartRound } from './measure-start.js'
 import type { TargetRound } from './measure-targets.js'
 import type { SignatureRound } from './measure-signatures.js'
 import type { Measure, Round } from './measure.js'
-import { OPERATIONS } from './operations.js'
+import { CREATES, OPERATIONS, type Operation } from './operations.js'
 import { CAN_PIN } from './processes.js'
 import { SERVERS, type ServerName } from './servers.js'
 import { cheaperThan, signerRatio } from './ratios.js'
@@ -20,7 +20,7 @@ export interface Results {
   readonly signatures: readonly SignatureRound[]
   /** By number of connections. */
   readonly rounds: ReadonlyMap<number, readonly Round[]>
-  readonly operations: readonly TargetRound[]
+  readonly operations: OperationRounds
   readonly rivals: readonly TargetRound[]
   readonly complete: readonly Measure[]
   readonly growth: readonly TargetRound[]
@@ -92,6 +92,18 @@ function renderOperations (rounds: readonly TargetRound[], complete: readonly Me
   ]
 }
 
+function renderBatches (rounds: readonly TargetRound[]): string[] {
+  if (rounds.length === 0) return []
+  const perFile = ({ label, items }: Operation, round: TargetRound): number => cpu(label, round) / items
+  const [single] = CREATES
+  return [
+    `| one caller, one connection, ${rounds.length} rounds | CPU µs per file | of a call for it alone |`,
+    '|---|---|---|',
+    ...CREATES.map(operation => `| ${operation.label} | ${renderSpread(spread(rounds.map(round => perFile(operation, round))), whole)} | ${renderSpread(spread(rounds.map(round => perFile(operation, round) / perFile(single, round))), percent)} |`),
+    ''
+  ]
+}
+
 function renderRivals (rounds: readonly TargetRound[]): string[] {
   if (rounds.length === 0) return []
   return [
@@ -116,19 +128,22 @@ function renderGrowth (rounds: readonly TargetRound[], rows: number): string[] {
 
 function renderStarts (rounds: readonly StartRound[]): string[] {
   if (rounds.length === 0) return []
-  const row = (label: string, name: keyof StartRound): string => `| ${label} | ${renderSpread(spread(rounds.map(round => round[name].cpuMs)), whole)} | ${renderSpread(spread(rounds.map(round => round[name].idleMiB)), whole)} |`
+  const row = (label: string, name: keyof StartRound): string => {
+    const cell = (key: keyof Start): string => renderSpread(spread(rounds.map(round => round[name][key])), whole)
+    return `| ${label} | ${cell('readyCpuMs')} | ${renderSpread(spread(rounds.map(round => round[name].readyCpuMs / round.jwt.readyCpuMs)), times)} | ${cell('cpuMs')} | ${cell('idleMiB')} |`
+  }
   return [
-    `| ${rounds.length} starts, by turns | CPU ms to the first reply | idle, MiB |`,
-    '|---|---|---|',
-    row('presignd, its first reply a created upload', 'presignd'),
+    `| ${rounds.length} starts, by turns | CPU ms to the first 200 | of bare Fastify's | to the first \`POST /uploads\` | idle, MiB |`,
+    '|---|---|---|---|---|',
+    row('presignd, its first 200 that of `/readyz`', 'presignd'),
     row('bare Fastify + @fastify/jwt, from node_modules', 'jwt'),
     ''
   ]
 }
 
 function renderRejections (rounds: readonly TargetRound[]): string[] {
-  const [accepted] = OPERATIONS
-  if (rounds.length === 0 || !accepted) return []
+  const [accepted] = CREATES
+  if (rounds.length === 0) return []
   return [
     `| \`POST /uploads\` that is refused, 50 connections, ${rounds.length} rounds | status | CPU µs per request | of one that is accepted |`,
     '|---|---|---|---|',
@@ -167,7 +182,7 @@ export function renderReport ({ signatures, rounds, operations, rivals, complete
       lines.push(`| ${LABELS[name]} | ${renderSpread(cpu, whole)} | ${renderSpread(rate, whole)} | ${renderSpread(late, tenth)} | ${renderSpread(lateRatio, times)} |`)
     }
   }
-  lines.push('', ...renderRivals(rivals), ...renderOperations(operations, complete), ...renderRejections(operations), ...renderGrowth(growth, growthRows), ...renderCalm(calm), ...renderStarts(starts), ...renderSignatures(signatures))
+  lines.push('', ...renderRivals(rivals), ...renderOperations(operations.all, complete), ...renderBatches(operations.oneCaller), ...renderRejections(operations.all), ...renderGrowth(growth, growthRows), ...renderCalm(calm), ...renderStarts(starts), ...renderSignatures(signatures))
   if (garbage) lines.push('', `Garbage of a request: ${whole(garbage.presignd)} KiB of presignd, ${whole(garbage.jwt)} KiB of the bare server.`)
   const rates = spread((cells[0]?.rounds ?? []).map(round => round.jwt.requestsPerSecond))
   if (rates.max / rates.min > NOISY_SPREAD) lines.push('', '**Noisy machine: trust CPU ratios only.**')
