@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely'
 import type { Logger } from 'pino'
 import type { Config } from './config.js'
 import { openDatabase, sharedSecret } from './database/database.js'
-import { isMigrated, migrate } from './database/migrate.js'
+import { isMigrated, migrateAt } from './database/migrate.js'
 import type { Database } from './database/schema.js'
 import { fetchText } from './events/fetch-text.js'
 import { NO_EVENTS } from './files/file-events.js'
@@ -72,7 +72,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
   const database = openDatabase(config.database.url, { onError: error => log.warn({ err: error }, 'a database connection broke'), onQuery: tracing?.queryEnded })
   try {
     if (config.database.migrateAtStart) {
-      const migrations = await migrate(database)
+      const migrations = await migrateAt(config.database.url, database)
       if (migrations.length > 0) log.info({ migrations }, 'migrated the database')
     } else if (!await isMigrated(database)) {
       throw new Error('The database lacks migrations: run "presignd migrate", or set DATABASE_MIGRATE=true')

@@ -11,13 +11,15 @@ export interface OpenDatabaseOptions {
   readonly onError: (error: Error) => void
   /** A SQLite file is neither made nor changed; on PostgreSQL it is the caller who only reads. */
   readonly isReadOnly?: boolean
+  /** On PostgreSQL, statements may take as long as they take. */
+  readonly isMigrating?: boolean
   /** Hears of every query that has ended, in the asynchronous context of who asked; `error` is undefined when it went well. */
   readonly onQuery?: ((sql: string, milliseconds: number, error: unknown) => void) | undefined
 }
 
 /** Opens lazily: the first query connects. `url` is `sqlite:PATH` or `postgres://…`. */
-export function openDatabase (url: string, { onError, isReadOnly = false, onQuery }: OpenDatabaseOptions): Kysely<Database> {
-  const dialect = url.startsWith('sqlite:') ? sqliteDialect(url.slice('sqlite:'.length), { isReadOnly }) : postgresDialect(url, onError)
+export function openDatabase (url: string, { onError, isReadOnly = false, isMigrating = false, onQuery }: OpenDatabaseOptions): Kysely<Database> {
+  const dialect = url.startsWith('sqlite:') ? sqliteDialect(url.slice('sqlite:'.length), { isReadOnly }) : postgresDialect(url, { onError, isMigrating })
   return new Kysely<Database>({
     dialect,
     ...(onQuery && { log: event => onQuery(event.query.sql, event.queryDurationMillis, event.level === 'error' ? event.error : undefined) })

@@ -1,4 +1,5 @@
 import { Migrator, type Kysely } from 'kysely'
+import { openDatabase } from './database.js'
 import type { Database } from './schema.js'
 import { files } from './migrations/0001-files.js'
 import { roads } from './migrations/0002-roads.js'
@@ -29,6 +30,21 @@ export async function migrate (database: Kysely<Database>): Promise<string[]> {
   const { error, results } = await migrator(database).migrateToLatest()
   if (error) throw new Error('The database could not be migrated', { cause: error })
   return (results ?? []).map(result => result.migrationName)
+}
+
+/**
+ * As `migrate`, for as long as it takes on PostgreSQL: an index of a large table or the lock of another process may keep it
+ * waiting longer than a request may wait.
+ * @param opened what is open at `url` already; SQLite is migrated by it
+ */
+export async function migrateAt (url: string, opened?: Kysely<Database>): Promise<string[]> {
+  if (opened && url.startsWith('sqlite:')) return await migrate(opened)
+  const database = openDatabase(url, { onError: () => {}, isMigrating: true })
+  try {
+    return await migrate(database)
+  } finally {
+    await database.destroy()
+  }
 }
 
 export async function isMigrated (database: Kysely<Database>): Promise<boolean> {

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { PostgresDialect, type Dialect } from 'kysely'
 import type pg from 'pg'
 
@@ -6,29 +7,50 @@ const INT8 = 20
 /** How long a request waits for a free connection before it is answered with 503. */
 const CONNECTION_TIMEOUT_MS = 2000
 const STATEMENT_TIMEOUT_MS = 5000
-
 /**
- * @param onError hears of connections that break while idle; without a listener on the pool and on each
- *   client, Node ends the process when PostgreSQL restarts
+ * A server that is there answers before, were it by cancelling the statement. One that vanished never does, and the
+ * operating system would wait a quarter of an hour.
  */
-export function postgresDialect (url: string, onError: (error: Error) => void): Dialect {
-  return new PostgresDialect({ pool: async () => await openPool(url, onError) })
+const SILENCE_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 2000
+
+export interface PostgresOptions {
+  /** Hears of connections that break while nobody uses them. */
+  readonly onError: (error: Error) => void
+  /** Lets statements take as long as they take. */
+  readonly isMigrating: boolean
 }
 
-async function openPool (url: string, onError: (error: Error) => void): Promise<pg.Pool> {
+export function postgresDialect (url: string, options: PostgresOptions): Dialect {
+  return new PostgresDialect({ pool: async () => await openPool(url, options) })
+}
+
+async function openPool (url: string, { onError, isMigrating }: PostgresOptions): Promise<pg.Pool> {
   // Loaded where there is a PostgreSQL only.
   const { default: pg } = await import('pg')
   const pool = new pg.Pool({
     connectionString: url,
     max: 10,
     connectionTimeoutMillis: CONNECTION_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
-    idle_in_transaction_session_timeout: 2 * STATEMENT_TIMEOUT_MS,
+    ...(!isMigrating && { statement_timeout: STATEMENT_TIMEOUT_MS, idle_in_transaction_session_timeout: 2 * STATEMENT_TIMEOUT_MS }),
     application_name: 'presignd',
     // Every bigint here is a time in milliseconds or a size in bytes: far below 2^53.
     types: { getTypeParser: (oid, format) => oid === INT8 ? Number : pg.types.getTypeParser(oid, format) }
   })
+  // Without a listener on the pool and on each client, Node ends the process when PostgreSQL restarts.
   pool.on('error', onError)
   pool.on('connect', client => { client.on('error', onError) })
+  if (!isMigrating) endSilence(pool)
   return pool
+}
+
+/** Gives up connections whose server says nothing to a request. */
+function endSilence (pool: pg.Pool): void {
+  // The types keep it to themselves.
+  const socketOf = (client: pg.PoolClient): Socket => (client as unknown as { readonly connection: { readonly stream: Socket } }).connection.stream
+  pool.on('connect', client => {
+    const socket = socketOf(client)
+    socket.on('timeout', () => socket.destroy(Object.assign(new Error('PostgreSQL does not answer'), { code: 'ETIMEDOUT' })))
+  })
+  pool.on('acquire', client => { socketOf(client).setTimeout(SILENCE_TIMEOUT_MS) })
+  pool.on('release', (_error, client) => { socketOf(client).setTimeout(0) })
 }

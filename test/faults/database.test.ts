@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { openDatabase } from '../../src/database/database.js'
@@ -77,6 +78,21 @@ t.test('F26: PostgreSQL down at create is a 503 within two seconds and a half, w
   t.equal((await create()).statusCode, 201)
   t.equal((await call('GET', '/readyz')).statusCode, 200)
   t.equal((await call('GET', '/files?status=pending', { token: ada })).json().data.length, 2, 'and what was answered is still there')
+})
+
+t.test('F26: a PostgreSQL that falls silent and breaks no connection is a 503, and new connections are made', async t => {
+  const direct = await testDatabaseUrl(t)
+  const proxy = await startPostgresProxy(t, direct)
+  const { create, call, ada, rows, violations } = await start(t, proxy.url, direct)
+  t.equal((await create()).statusCode, 201)
+  proxy.rule = () => ({ kind: 'wait', until: new Promise(() => {}) })
+  const replies = Promise.all([create(), ...Array.from({ length: 12 }, async () => await call('GET', '/files', { token: ada }))])
+  t.equal((await call('GET', '/livez')).statusCode, 200)
+  for (const reply of await replies) refusesForNow(t, reply)
+  proxy.rule = () => undefined
+  t.equal((await create()).statusCode, 201)
+  t.equal((await rows()).length, 2)
+  t.strictSame(await violations(), [])
 })
 
 t.test('F27: a backend killed inside a transaction rolls it back, and the pool heals', async t => {
@@ -243,4 +259,22 @@ t.test('F31: three processes that migrate an empty database at once apply each m
   const applied = (await Promise.all(databases.map(migrate))).flat()
   t.ok(applied.length > 0)
   t.equal(new Set(applied).size, applied.length)
+})
+
+t.test('F31: a migration may take as long as it takes, a request may not', async t => {
+  const url = await testDatabaseUrl(t)
+  const admin = new pg.Client({ connectionString: url })
+  await admin.connect()
+  t.teardown(async () => { await admin.end() })
+  await admin.query(`
+    create table seen (command text, statement_timeout text);
+    create function see() returns event_trigger language plpgsql as $$
+      begin insert into seen values (tg_tag, current_setting('statement_timeout')); end $$;
+    create event trigger watch on ddl_command_start execute function see()`)
+  const { services } = await start(t, url)
+  const { rows } = await admin.query<{ command: string, statement_timeout: string }>('select * from seen')
+  t.ok(rows.some(({ command }) => command === 'CREATE INDEX'))
+  t.strictSame(new Set(rows.map(row => row.statement_timeout)), new Set(['0']))
+  const { rows: [setting] } = await sql<{ statement_timeout: string }>`show statement_timeout`.execute(services.database)
+  t.equal(setting?.statement_timeout, '5s')
 })

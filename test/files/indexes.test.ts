@@ -63,7 +63,7 @@ for (const engine of ENGINES) {
 }
 
 async function dialectOf (t: Test, engine: Engine): Promise<Dialect> {
-  return engine === 'sqlite' ? sqliteDialect(':memory:') : postgresDialect(await testDatabaseUrl(t), () => {})
+  return engine === 'sqlite' ? sqliteDialect(':memory:') : postgresDialect(await testDatabaseUrl(t), { onError: () => {}, isMigrating: false })
 }
 
 /** On PostgreSQL without the ways that suit small tables whatever their indexes: what has no index for it shows. */
