@@ -1,22 +1,30 @@
 import { CompiledQuery, PostgresAdapter, type Transaction } from 'kysely'
-import type { Database, FilesTable } from '../database/schema.js'
+import { withParameters } from '../database/prepare-query.js'
+import type { Database } from '../database/schema.js'
 import type { newRow } from './file-row.js'
 
 type NewRow = ReturnType<typeof newRow>
 
-/** What a new row can have other than null. */
-const COLUMNS = [
-  'id', 'tenant', 'owner', 'policy', 'status', 'version', 'filename', 'content_type', 'method', 'size_bytes', 'reserved_bytes', 'part_size_bytes',
-  'checksum_sha256', 'checksum_crc32', 'checksum_crc32c', 'visibility', 'bucket', 'object_key', 'staging_key', 'metadata', 'replaces',
-  'url_deadline', 'next_check_at', 'attempts', 'idem_key', 'idem_hash', 'created_at', 'updated_at'
-] as const satisfies ReadonlyArray<keyof FilesTable>
+/** By which columns have a value, a few dozen at most: a value that is bound takes its time, also when it is null. */
+const inserts = new Map<number, CompiledQuery>()
 
-const names = COLUMNS.join(', ')
-const insertOne = `insert into files (${names}) values (${COLUMNS.map(() => '?').join(', ')}) on conflict do nothing`
-const insertAll = `insert into files (${names}) select ${names} from json_populate_recordset(null::files, $1) on conflict do nothing returning id`
+function insertOne (row: NewRow): CompiledQuery {
+  const parameters: unknown[] = []
+  let filled = 0
+  for (const value of Object.values(row)) {
+    filled = filled * 2 + (value === null ? 0 : 1)
+    if (value !== null) parameters.push(value)
+  }
+  let insert = inserts.get(filled)
+  if (!insert) {
+    const names = Object.entries(row).filter(([, value]) => value !== null).map(([name]) => name)
+    inserts.set(filled, insert = CompiledQuery.raw(`insert into files (${names.join(', ')}) values (${names.map(() => '?').join(', ')}) on conflict do nothing`))
+  }
+  return withParameters(insert, parameters)
+}
 
 /**
- * Inserts rows, but for those whose idempotency key is taken. Both statements are fixed texts, since building
+ * Inserts rows, but for those whose idempotency key is taken. The texts are fixed, since building
  * one for every number of rows costs more than the rows: SQLite, which no network is in between of, gets row after row, PostgreSQL all at once.
  * @returns the ids that were inserted
  */
@@ -24,12 +32,14 @@ export async function insertRows (transaction: Transaction<Database>, rows: read
   const inserted = new Set<string>()
   if (rows.length === 0) return inserted
   if (transaction.getExecutor().adapter instanceof PostgresAdapter) {
+    const names = Object.keys(rows[0] as NewRow).join(', ')
+    const insertAll = `insert into files (${names}) select ${names} from json_populate_recordset(null::files, $1) on conflict do nothing returning id`
     const { rows: made } = await transaction.executeQuery<{ id: string }>(CompiledQuery.raw(insertAll, [JSON.stringify(rows)]))
     for (const { id } of made) inserted.add(id)
     return inserted
   }
   for (const row of rows) {
-    const { numAffectedRows } = await transaction.executeQuery(CompiledQuery.raw(insertOne, COLUMNS.map(name => row[name])))
+    const { numAffectedRows } = await transaction.executeQuery(insertOne(row))
     if (numAffectedRows === 1n) inserted.add(row.id)
   }
   return inserted

@@ -8,9 +8,9 @@ export interface UploadRequest {
   /** Null when the client does not know it yet. */
   readonly sizeBytes: number | null
   readonly method: UploadMethod | 'auto'
-  readonly checksumSha256?: string
-  readonly checksumCrc32?: string
-  readonly checksumCrc32c?: string
+  readonly checksumSha256?: string | undefined
+  readonly checksumCrc32?: string | undefined
+  readonly checksumCrc32c?: string | undefined
   /** Whether the client cuts the file into parts as it likes. */
   readonly hasClientParts?: boolean
 }

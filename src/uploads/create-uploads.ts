@@ -60,7 +60,7 @@ export async function createUploads (services: Services, user: User, bodies: rea
     const key = item.file.idempotency?.key ?? ''
     const known = earlier.get(key) ?? raced.get(key)
     const result = inserted.get(item.file)
-    if (result?.outcome === 'inserted') return { ...await begin(services, result.file, item.file), isReplayed: false }
+    if (result?.outcome === 'inserted') return await begin(services, result.file, item.file)
     if (known) return { ...await getUpload(services, user, known.id), isReplayed: true }
     throw quotaExceeded(item.file.policy, result)
   })
@@ -70,11 +70,11 @@ export async function createUploads (services: Services, user: User, bodies: rea
  * Signs for a new row. When that fails, a row with an idempotency key waits for the request to come again; any
  * other ends, and its quota is given back: nobody knows of it.
  */
-async function begin (services: Services, file: PendingFile, { createdAt, idempotency }: NewFile) {
+async function begin (services: Services, file: PendingFile, { createdAt, idempotency }: NewFile): Promise<CreatedUpload> {
   try {
     const begun = file.method === 'multipart' ? await beginMultipart(services, file, null) : file
-    if (!begun || hasClientParts(begun)) return { file: begun ?? file }
-    return { file: begun, upload: await signInstructions(services, begun, createdAt) }
+    if (!begun || hasClientParts(begun)) return { file: begun ?? file, isReplayed: false }
+    return { file: begun, upload: await signInstructions(services, begun, createdAt), isReplayed: false }
   } catch (error) {
     const expired = idempotency === null ? await services.files.markExpired(file.id, file, services.now()) : null
     // The client is told at once: a store that hangs would keep it waiting for this, too.

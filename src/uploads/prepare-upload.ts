@@ -31,7 +31,8 @@ export async function prepareUpload (services: Services, user: User, body: Creat
   const policy = getPolicy(services.policies, body.policy)
   if (user.ticket && user.ticket.policy !== policy.name) throw new ApiError('POLICY_FORBIDDEN', `The ticket is not for the policy "${policy.name}".`)
   const sizeBytes = body.sizeBytes ?? null
-  const method = checkUpload(policy, user, { ...body, sizeBytes, method: body.method ?? 'auto', hasClientParts })
+  const { contentType, checksumSha256, checksumCrc32, checksumCrc32c } = body
+  const method = checkUpload(policy, user, { contentType, sizeBytes, method: body.method ?? 'auto', checksumSha256, checksumCrc32, checksumCrc32c, hasClientParts })
   const replaced = body.replaces === undefined ? null : await getReplaceable(services, user, body.replaces, policy.name)
   const id = services.newId() as FileId
   const owner = replaced?.owner ?? user.owner
@@ -46,7 +47,7 @@ export async function prepareUpload (services: Services, user: User, body: Creat
       owner,
       policy: policy.name,
       filename: cleanFilename(body.filename),
-      contentType: body.contentType,
+      contentType,
       method,
       sizeBytes,
       reservedBytes: sizeBytes ?? Math.min(policy.maxSizeBytes, user.ticket?.maxBytes ?? Infinity),
