@@ -25,7 +25,7 @@ const FULL: readonly Plan[] = [
 ]
 const QUICK: readonly Plan[] = [
   { connections: 50, rounds: 3, warmUpSeconds: 1, seconds: 1.5 },
-  { connections: 1, rounds: 3, warmUpSeconds: 0.3, seconds: 0.7 }
+  { connections: 1, rounds: 2, warmUpSeconds: 0.3, seconds: 0.7 }
 ]
 /** Warmed up for as long as V8 takes to have compiled what is hot. */
 const RIVALS: Plan = { connections: 50, rounds: 5, warmUpSeconds: 2, seconds: 1.5 }

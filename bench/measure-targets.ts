@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Load, LoadGenerator } from './load.js'
-import { createMeter, type Measure, type Plan } from './measure.js'
+import { createMeter, UNCOUNTED, type Measure, type Plan } from './measure.js'
 
 export interface Target {
   readonly label: string
@@ -17,13 +17,13 @@ export type TargetRound = ReadonlyMap<string, Measure>
 export async function measureTargets (targets: readonly Target[], generator: LoadGenerator, plan: Plan): Promise<TargetRound[]> {
   const measure = createMeter(generator, plan)
   const rounds: TargetRound[] = []
-  for (let round = 0; round < plan.rounds; round++) {
+  for (let round = UNCOUNTED; round < plan.rounds; round++) {
     const measures = new Map<string, Measure>()
     for (let turn = 0; turn < targets.length; turn++) {
-      const target = targets[(round + turn) % targets.length] as Target
+      const target = targets[(round - UNCOUNTED + turn) % targets.length] as Target
       measures.set(target.label, await measure(target, ({ check }, _amount, samples) => { if (check) samples.forEach(check) }))
     }
-    rounds.push(measures)
+    if (round >= 0) rounds.push(measures)
   }
   return rounds
 }

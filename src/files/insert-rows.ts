@@ -11,7 +11,8 @@ const inserts = new Map<number, CompiledQuery>()
 function insertOne (row: NewRow): CompiledQuery {
   const parameters: unknown[] = []
   let filled = 0
-  for (const value of Object.values(row)) {
+  for (const name in row) {
+    const value = row[name as keyof NewRow]
     filled = filled * 2 + (value === null ? 0 : 1)
     if (value !== null) parameters.push(value)
   }

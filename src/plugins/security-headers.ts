@@ -7,7 +7,9 @@ import helmet from 'helmet'
 const configured = helmet({
   // A page of another origin may show <img src="…/downloads/{fileId}">; who may read what is decided by tokens.
   crossOriginResourcePolicy: { policy: 'cross-origin' },
-  // These four are for pages, and for browsers that are gone.
+  // These six are for pages that run scripts, and for browsers that are gone.
+  crossOriginOpenerPolicy: false,
+  originAgentCluster: false,
   xDnsPrefetchControl: false,
   xDownloadOptions: false,
   xPermittedCrossDomainPolicies: false,
