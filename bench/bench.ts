@@ -45,7 +45,7 @@ const growthRows = Number(rowsText)
 if (!Number.isSafeInteger(growthRows) || growthRows < 1) throw new RangeError(`--rows takes a number of rows, not "${rowsText}"`)
 const soakMinutes = Number(soakText ?? 1)
 if (!(soakMinutes > 0)) throw new RangeError(`--soak takes a number of minutes, not "${soakText}"`)
-const NOTHING_ELSE = { rivals: [], operations: { all: [], oneCaller: [] }, complete: [], growth: [], starts: [], calm: [], garbage: null }
+const NOTHING_ELSE = { rivals: [], operations: { all: [], oneCaller: [] }, complete: [], growth: [], starts: null, calm: [], garbage: null }
 const startedAt = new Date()
 if (!isQuick && soakText === undefined) installRivals()
 const loadBefore = loadavg()[0] ?? 0

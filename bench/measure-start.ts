@@ -4,27 +4,33 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { compile } from './compile.js'
 import { readCpuTime } from './cpu-time.js'
 import { readResidentMiB } from './resident-memory.js'
-import { benchEnvironment, startServer, type ServerName } from './servers.js'
+import { benchEnvironment, startServer, type Server } from './servers.js'
 
 export interface Start {
   /** Processor time until the first 200: presignd's /readyz, which asks the database, and the bare server's constant. */
   readonly readyCpuMs: number
   /** Until the first request of those that are measured elsewhere was answered. */
   readonly cpuMs: number
-  /** Resident memory a while after it. */
-  readonly idleMiB: number
 }
 
-export type StartRound = Readonly<Record<'presignd' | 'jwt', Start>>
+type Name = 'presignd' | 'jwt'
 
-const IDLE_MS = 1500
+export interface Starts {
+  readonly rounds: ReadonlyArray<Readonly<Record<Name, Start>>>
+  /** Resident memory once nothing was asked for a while. */
+  readonly idleMiB: Readonly<Record<Name, number>>
+}
+
+/** V8 gives memory back when it has been idle for eight seconds and more. */
+const IDLE_MS = 30_000
 
 /** Starts both again and again, by turns. The first start, which migrates the database, is not counted. */
-export async function measureStarts (fileOf: Awaited<ReturnType<typeof compile>>, parent: string, rounds: number): Promise<StartRound[]> {
+export async function measureStarts (fileOf: Awaited<ReturnType<typeof compile>>, parent: string, rounds: number): Promise<Starts> {
   const folder = join(parent, 'starts')
   mkdirSync(folder)
   const env = benchEnvironment(folder)
-  const start = async (name: ServerName): Promise<Start> => {
+
+  async function start (name: Name): Promise<{ readonly server: Server, readonly start: Start }> {
     const server = await startServer(name, fileOf, folder, env)
     const { url, method, path, headers, body } = server.request
     const ask = async (path: string, init: RequestInit): Promise<number> => {
@@ -35,13 +41,23 @@ export async function measureStarts (fileOf: Awaited<ReturnType<typeof compile>>
     }
     const readyCpuMs = await ask(name === 'presignd' ? '/readyz' : path, { headers })
     const cpuMs = await ask(path, { method, headers, ...(body !== undefined && { body }) })
-    await delay(IDLE_MS)
-    const idleMiB = readResidentMiB(server.child)
-    await server.stop()
-    return { readyCpuMs, cpuMs, idleMiB }
+    return { server, start: { readyCpuMs, cpuMs } }
   }
-  await start('presignd')
-  const results: StartRound[] = []
-  for (let round = 0; round < rounds; round++) results.push({ presignd: await start('presignd'), jwt: await start('jwt') })
-  return results
+
+  async function startAndStop (name: Name): Promise<Start> {
+    const started = await start(name)
+    await started.server.stop()
+    return started.start
+  }
+
+  await startAndStop('presignd')
+  const results: Array<Record<Name, Start>> = []
+  for (let round = 0; round < rounds; round++) results.push({ presignd: await startAndStop('presignd'), jwt: await startAndStop('jwt') })
+
+  const [presignd, jwt] = [await start('presignd'), await start('jwt')]
+  await delay(IDLE_MS)
+  const idleMiB = { presignd: readResidentMiB(presignd.server.child), jwt: readResidentMiB(jwt.server.child) }
+  await presignd.server.stop()
+  await jwt.server.stop()
+  return { rounds: results, idleMiB }
 }

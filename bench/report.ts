@@ -6,7 +6,7 @@ import { JWT, type OperationRounds } from './measure-operations.js'
 import { CREATE, PART, RIVALS } from './measure-rivals.js'
 import { REJECTIONS } from './measure-rejections.js'
 import type { Soak } from './measure-soak.js'
-import type { Start, StartRound } from './measure-start.js'
+import type { Start, Starts } from './measure-start.js'
 import type { TargetRound } from './measure-targets.js'
 import type { SignatureRound } from './measure-signatures.js'
 import type { Measure, Round } from './measure.js'
@@ -26,7 +26,8 @@ export interface Results {
   readonly growth: readonly TargetRound[]
   /** Of the larger database of the two that growth is measured on. */
   readonly growthRows: number
-  readonly starts: readonly StartRound[]
+  /** Null where none were measured. */
+  readonly starts: Starts | null
   readonly calm: readonly CalmRound[]
   /** KiB of each request; null where it was not measured. */
   readonly garbage: Readonly<Record<'presignd' | 'jwt', number>> | null
@@ -126,16 +127,17 @@ function renderGrowth (rounds: readonly TargetRound[], rows: number): string[] {
   ]
 }
 
-function renderStarts (rounds: readonly StartRound[]): string[] {
-  if (rounds.length === 0) return []
-  const row = (label: string, name: keyof StartRound): string => {
+function renderStarts (starts: Starts | null): string[] {
+  if (!starts) return []
+  const { rounds, idleMiB } = starts
+  const row = (label: string, name: keyof typeof idleMiB): string => {
     const cell = (key: keyof Start): string => renderSpread(spread(rounds.map(round => round[name][key])), whole)
-    return `| ${label} | ${cell('readyCpuMs')} | ${renderSpread(spread(rounds.map(round => round[name].readyCpuMs / round.jwt.readyCpuMs)), times)} | ${cell('cpuMs')} | ${cell('idleMiB')} |`
+    return `| ${label} | ${cell('readyCpuMs')} | ${renderSpread(spread(rounds.map(round => round[name].readyCpuMs / round.jwt.readyCpuMs)), times)} | ${cell('cpuMs')} | ${whole(idleMiB[name])} |`
   }
   return [
-    `| ${rounds.length} starts, by turns | CPU ms to the first 200 | of bare Fastify's | to the first \`POST /uploads\` | idle, MiB |`,
+    `| ${rounds.length} starts, by turns | CPU ms to the first 200 | of bare Fastify's | to the first request of the bench | idle, MiB |`,
     '|---|---|---|---|---|',
-    row('presignd, its first 200 that of `/readyz`', 'presignd'),
+    row('presignd, its first 200 that of `/readyz`, its first request a created upload', 'presignd'),
     row('bare Fastify + @fastify/jwt, from node_modules', 'jwt'),
     ''
   ]
