@@ -1,29 +1,16 @@
-import { sql, type Kysely, type Selectable, type Transaction, type UpdateObject } from 'kysely'
+import { sql, type Kysely, type Transaction, type UpdateObject } from 'kysely'
 import { query, retryConflicts } from '../database/database.js'
-import type { Database, FilesTable } from '../database/schema.js'
+import type { Database } from '../database/schema.js'
 import type { OwnerScope } from '../user.js'
 import type { DeletedFile, ExpiredFile, File, FileId, FileStatus, PendingFile, ReadyFile, RejectedFile, ScanningFile, VerifyingFile } from './file.js'
 import { createDueFiles } from './due-files.js'
 import { NO_EVENTS, type FileEvents, type FileEventType } from './file-events.js'
-import { findById, findInTenant, findMultipartUpload, findOwn } from './file-queries.js'
+import { createFileQueries } from './file-queries.js'
 import { readyColumns, toFile, WITHOUT_LEASE, type Finding } from './file-row.js'
 import { groupInserts } from './group-inserts.js'
 import { insertPending, type NewUpload } from './insert-pending.js'
 import { replaceContent, type Replaced } from './replace-content.js'
 import { changeUsage, NO_USAGE, type Usage } from './usage.js'
-
-/** A position in a listing: the row after which the next page begins. */
-export interface FilePosition { readonly createdAt: Date, readonly id: string }
-
-export interface FileQuery {
-  readonly tenant: string
-  readonly owner: string
-  readonly status: FileStatus
-  readonly policy?: string
-  readonly after?: FilePosition
-  /** 1 to 101. */
-  readonly limit: number
-}
 
 /**
  * All that is remembered of files. Each change of status is one conditional update: of any number of callers,
@@ -75,49 +62,15 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
 
   const giveBackPending = (file: File): Usage => ({ files: -1, bytes: -file.reservedBytes, pending: -1 })
 
-  async function first (rows: Promise<ReadonlyArray<Selectable<FilesTable>>>): Promise<File | null> {
-    return await query(async () => {
-      const [row] = await rows
-      return row ? toFile(row) : null
-    })
-  }
-
   return {
     ...createDueFiles(database),
+    ...createFileQueries(database),
 
     /**
      * Inserts new uploads, each deciding for itself: what fits into its owner's quota is inserted and reserved. The
      * order of the outcomes is that of the uploads. Calls of one moment share a transaction.
      */
     insertPending: groupInserts(async (uploads: readonly NewUpload[]) => await inTransaction(async transaction => await insertPending(transaction, uploads))),
-
-    /** One query, whether the id is unknown or someone else's: the two cannot be told apart. */
-    async find (id: string, scope: OwnerScope): Promise<File | null> {
-      const { tenant, owner } = scope
-      return await first(owner === undefined ? findInTenant(database, { id, tenant }) : findOwn(database, { id, tenant, owner }))
-    },
-
-    /**
-     * The row of a multipart upload by the names that S3 knows it by: one query, whatever is wrong with them. Only
-     * its owner's, under this policy.
-     */
-    async findByMultipartUpload ({ tenant, owner }: { readonly tenant: string, readonly owner: string }, policy: string, multipartUploadId: string, key: string): Promise<File | null> {
-      return await first(findMultipartUpload(database, { multipartUploadId, key, tenant, owner, policy }))
-    },
-
-    /** For downloads, whose visibility may reach beyond the owner. Any tenant: the caller decides. */
-    async findOfAnyOwner (id: string): Promise<File | null> {
-      return await first(findById(database, { id }))
-    },
-
-    /** What earlier requests with these idempotency keys of one owner have made, by key. */
-    async findByIdempotencyKeys (tenant: string, owner: string, keys: readonly string[]): Promise<Map<string, { readonly file: File, readonly hash: string }>> {
-      return await query(async () => {
-        const rows = await database.selectFrom('files').selectAll()
-          .where('tenant', '=', tenant).where('owner', '=', owner).where('idem_key', 'in', keys).execute()
-        return new Map(rows.map(row => [row.idem_key ?? '', { file: toFile(row), hash: row.idem_hash ?? '' }]))
-      })
-    },
 
     /** Remembers that a write URL which lives this long is about to be handed out. Never lowers the deadline. */
     async raiseUrlDeadline (id: string, deadline: Date, now: Date): Promise<PendingFile | null> {
@@ -220,28 +173,6 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
         ...(details.filename !== undefined && { filename: details.filename }),
         ...(details.metadata !== undefined && { metadata: JSON.stringify(details.metadata) })
       }, now, { scope }))
-    },
-
-    /** Newest first, by keyset: a page costs the same at any depth. */
-    async list ({ tenant, owner, status, policy, after, limit }: FileQuery): Promise<File[]> {
-      return await query(async () => {
-        let select = database.selectFrom('files').selectAll()
-          .where('tenant', '=', tenant).where('owner', '=', owner).where('status', '=', status)
-        if (policy !== undefined) select = select.where('policy', '=', policy)
-        if (after) {
-          select = select.where(where => where(where.refTuple('created_at', 'id'), '<', where.tuple(after.createdAt.getTime(), after.id)))
-        }
-        const rows = await select.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(limit).execute()
-        return rows.map(toFile)
-      })
-    },
-
-    /** What an owner holds and has reserved, by policy. */
-    async usageOf (tenant: string, owner: string): Promise<Map<string, Usage>> {
-      return await query(async () => {
-        const rows = await database.selectFrom('usage').selectAll().where('tenant', '=', tenant).where('owner', '=', owner).execute()
-        return new Map(rows.map(({ policy, files, bytes, pending }) => [policy, { files, bytes, pending }]))
-      })
     }
   }
 }

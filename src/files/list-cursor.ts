@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { ApiError } from '../errors.js'
-import type { FilePosition } from './files-repository.js'
+import type { FilePosition } from './file-queries.js'
 
 /**
  * The place where a page ended, for the client to bring back. It is authenticated together with the listing
