@@ -1,8 +1,9 @@
-import { sql } from 'kysely'
+import { sql, type Kysely } from 'kysely'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { openDatabase } from '../../src/database/database.js'
 import { migrate } from '../../src/database/migrate.js'
+import type { Database } from '../../src/database/schema.js'
 import { sweepUploads } from '../../src/jobs/sweep-uploads.js'
 import type { Services } from '../../src/services.js'
 import { startPostgres, testDatabaseUrl } from '../helpers/postgres.js'
@@ -83,12 +84,23 @@ t.test('F26: PostgreSQL down at create is a 503 within two seconds and a half, w
 t.test('F26: a PostgreSQL that falls silent and breaks no connection is a 503, and new connections are made', async t => {
   const direct = await testDatabaseUrl(t)
   const proxy = await startPostgresProxy(t, direct)
-  const { create, call, ada, rows, violations } = await start(t, proxy.url, direct)
+  const { create, call, ada, admin, rows, violations } = await start(t, proxy.url, direct)
   t.equal((await create()).statusCode, 201)
+  // Neither a connection that nobody uses nor a migration that waits for a lock is given up in the meantime.
+  const broken: Error[] = []
+  const [idle, migrating] = [false, true].map(isMigrating => openDatabase(direct, { isMigrating, onError: error => { broken.push(error) } })) as [Kysely<Database>, Kysely<Database>]
+  t.teardown(async () => { await Promise.all([idle.destroy(), migrating.destroy()]) })
+  await sql`select 1`.execute(idle)
+  await admin.query('select pg_advisory_lock(1)')
+  const patient = sql`select pg_advisory_lock(1)`.execute(migrating)
+  await untilWaiting(direct)
   proxy.rule = () => ({ kind: 'wait', until: new Promise(() => {}) })
   const replies = Promise.all([create(), ...Array.from({ length: 12 }, async () => await call('GET', '/files', { token: ada }))])
   t.equal((await call('GET', '/livez')).statusCode, 200)
   for (const reply of await replies) refusesForNow(t, reply)
+  t.strictSame(broken, [])
+  await admin.query('select pg_advisory_unlock(1)')
+  await patient
   proxy.rule = () => undefined
   t.equal((await create()).statusCode, 201)
   t.equal((await rows()).length, 2)
