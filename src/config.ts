@@ -4,6 +4,7 @@ import { checkAddressRange, checkCloudFront, checkCookieName, checkDatabaseUrl, 
 import { Environment } from './environment.js'
 import type { CloudFrontOptions } from './object-storage/cloudfront.js'
 import { PROVIDER_ABILITIES, type Provider, type StoreAbilities } from './object-storage/providers.js'
+import type { SignerName } from './object-storage/signer.js'
 
 /** An unsafe or impossible configuration. Each problem is one line that names the variable and the rule. */
 export class ConfigError extends Error {
@@ -25,6 +26,7 @@ export interface Config {
     readonly publicEndpoint?: string
     readonly forcePathStyle: boolean
     readonly provider: Provider
+    readonly signer: SignerName
   } & StoreAbilities
   readonly jwt: JwtConfig
   readonly corsOrigins: readonly string[]
@@ -86,6 +88,8 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
     throw new ConfigError(problems)
   }
   const environment = { ...DEFAULTS, ...given } as unknown as Environment
+  const abilities = storeAbilities(environment)
+  if (environment.S3_SIGNER === 'sdk' && !abilities.checksums) problems.push('S3_SIGNER must be built-in where the S3 server keeps no checksums (S3_PROVIDER, S3_CHECKSUMS): the signer of the AWS SDK cannot bind the hash of a body, which does it there')
   const tracing = checkTracing(env, problems)
   const cloudFront = checkCloudFront(environment, problems)
   if (environment.METRICS_PORT === environment.PORT && environment.PORT !== 0) problems.push('METRICS_PORT must not be PORT: it is a port of its own, which users do not reach')
@@ -101,7 +105,8 @@ export function loadConfig (env: Readonly<Record<string, string | undefined>>): 
       ...(environment.S3_PUBLIC_ENDPOINT && { publicEndpoint: checkUrl('S3_PUBLIC_ENDPOINT', environment.S3_PUBLIC_ENDPOINT, problems) }),
       forcePathStyle: environment.S3_FORCE_PATH_STYLE,
       provider: environment.S3_PROVIDER,
-      ...storeAbilities(environment)
+      signer: environment.S3_SIGNER,
+      ...abilities
     },
     jwt: jwtConfig(environment, problems),
     corsOrigins: list(environment.CORS_ORIGINS).map(origin => checkOrigin(origin, problems)),

@@ -27,6 +27,7 @@ export const Environment = Type.Object({
   S3_CHECKSUMS: Type.Optional(Type.Boolean({ description: 'Whether the S3 server keeps the checksums of AWS, when S3_PROVIDER says it wrong. With `false`, a SHA-256 is bound by the hash of the payload.' })),
   S3_POST_POLICIES: Type.Optional(Type.Boolean({ description: 'Whether the S3 server takes forms and enforces their policies, when S3_PROVIDER says it wrong. With `false`, no policy may have the method POST.' })),
   S3_UNEQUAL_PARTS: Type.Optional(Type.Boolean({ description: 'Whether the S3 server takes parts of different sizes, when S3_PROVIDER says it wrong. With `false`, clients that cut by themselves must cut alike.' })),
+  S3_SIGNER: StringEnum(['built-in', 'sdk'], { description: 'Who signs: the built-in signer, or the AWS SDK (sdk), which makes the same URLs some fifty times slower and only where the S3 server keeps checksums.', default: 'built-in' }),
   JWT_SECRET: Type.Optional(text('The shared secret of HS256, HS384 and HS512 tokens, at least 32 bytes.')),
   JWT_JWKS_URL: Type.Optional(text('Where the public keys of RS256, PS256, ES256 and EdDSA tokens are; needs JWT_ISSUER.')),
   JWT_ISSUER: Type.Optional(text('The `iss` that tokens must carry; alone, the keys are found by OIDC discovery.')),

@@ -182,15 +182,16 @@ async function createObjectStorage (config: Config, buckets: ReadonlyMap<string,
 
 /** How the bucket of the environment is reached, or one of the policies file. */
 export function s3Options ({ s3 }: Config, entry?: BucketEntry): S3Options {
-  const { region, endpoint, publicEndpoint, forcePathStyle } = s3
+  const { region, endpoint, publicEndpoint, forcePathStyle, signer } = s3
   const bindsPayload = !s3.checksums
-  if (!entry) return { region, endpoint, publicEndpoint, forcePathStyle, bindsPayload }
+  if (!entry) return { region, endpoint, publicEndpoint, forcePathStyle, bindsPayload, signer }
   return {
     region: entry.region ?? region,
     endpoint: entry.endpoint,
     publicEndpoint: entry.publicEndpoint,
     forcePathStyle: entry.forcePathStyle ?? forcePathStyle,
     bindsPayload,
+    signer,
     ...(entry.profile !== undefined && { profile: entry.profile })
   }
 }

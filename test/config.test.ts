@@ -72,6 +72,9 @@ const bad: ReadonlyArray<[name: string, env: Record<string, string | undefined>,
   ['a collector that is no address', { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'collector:4318' }, /^OTEL_EXPORTER_OTLP_TRACES_ENDPOINT must be an http or https URL$/],
   ['a cookie whose name is none', { UPPY_COOKIE: 'my session' }, /^UPPY_COOKIE must be the name of a cookie/],
   ['an unknown provider', { S3_PROVIDER: 'dropbox' }, /^S3_PROVIDER must be one of aws, r2, minio, ceph, b2, gcs, wasabi, spaces, generic$/],
+  ['an unknown signer', { S3_SIGNER: 'aws' }, /^S3_SIGNER must be one of built-in, sdk$/],
+  ['a signer that cannot bind what the provider needs', { S3_SIGNER: 'sdk', S3_PROVIDER: 'ceph' }, /^S3_SIGNER must be built-in where the S3 server keeps no checksums/],
+  ['a signer that cannot bind what the server needs', { S3_SIGNER: 'sdk', S3_CHECKSUMS: 'false' }, /^S3_SIGNER must be built-in/],
   ['an unknown log level', { LOG_LEVEL: 'loud' }, /^LOG_LEVEL must be one of fatal, error/],
   ['T41: a short secret of events', { EVENTS_TOKEN: 'x'.repeat(31) }, /^EVENTS_TOKEN must be at least 32 bytes long \(it has 31\)/],
   ['a topic that is none', { EVENTS_SNS_TOPIC_ARNS: 'uploads' }, /^EVENTS_SNS_TOPIC_ARNS: "uploads" is not the ARN of a topic/],
@@ -105,6 +108,12 @@ const providers: ReadonlyArray<[name: string, env: Record<string, string>, expec
 for (const [name, env, expected] of providers) {
   t.test(`S3_PROVIDER: ${name}`, async t => { t.match(loadConfig({ ...good, ...env }).s3, expected) })
 }
+
+t.test('the AWS SDK may sign where the server keeps checksums, whoever made it', async t => {
+  t.equal(loadConfig({ ...good, S3_SIGNER: 'sdk' }).s3.signer, 'sdk')
+  t.equal(loadConfig({ ...good, S3_SIGNER: 'sdk', S3_PROVIDER: 'wasabi', S3_CHECKSUMS: 'true' }).s3.signer, 'sdk')
+  t.equal(loadConfig(good).s3.signer, 'built-in')
+})
 
 t.test('tells all problems at once', async t => {
   t.throws(() => loadConfig({ PORT: 'x' }), new ConfigError([

@@ -3,13 +3,16 @@ import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { ApiError } from '../errors.js'
 import type { Checksum, ObjectLocation, ObjectStorage, PresignedRequest, PresignGet } from './object-storage.js'
-import { CONTENT_SHA256, HOLE, presignAlike, presignUrl, signPostPolicy, UNSIGNED_PAYLOAD, type RequestToSign, type SigningKey } from './sigv4.js'
+import { CONTENT_SHA256, HOLE, UNSIGNED_PAYLOAD, type RequestToSign, type SigningKey } from './sigv4.js'
+import { createSigner, toSigningError, type SignerName } from './signer.js'
 
 export interface PresignOptions {
   /** Says where buckets are, for clients, and with which credentials to sign. */
   readonly client: S3Client
   /** Bind a SHA-256 by the hash of the payload, for stores that do not keep the checksums of AWS. */
   readonly bindsPayload: boolean
+  /** `built-in` when left out. The one of the SDK cannot bind payloads. */
+  readonly signer?: SignerName | undefined
   /** Hears of every URL that ends early, with its credentials. */
   readonly onClamp?: () => void
   /** Signs GETs that may go through a CDN. */
@@ -31,7 +34,8 @@ const PARTS_PER_TURN = 50
 const MIN_LIFE_SECONDS = 60
 
 /** The half of the port that signs. Only reading the credentials may take time. */
-export function createPresign ({ client, bindsPayload, onClamp = () => {}, cdn, checkClock = () => {} }: PresignOptions): Presign {
+export function createPresign ({ client, bindsPayload, signer: signerName = 'built-in', onClamp = () => {}, cdn, checkClock = () => {} }: PresignOptions): Presign {
+  const signer = createSigner(signerName, client)
   const places = new Map<string, Place>()
   // The SDK gives the same object until it has renewed the credentials.
   const keys = new WeakMap<object, SigningKey>()
@@ -61,14 +65,13 @@ export function createPresign ({ client, bindsPayload, onClamp = () => {}, cdn, 
       if (!key) keys.set(credentials, key = { ...credentials, region })
       return { key, bucketUrl, signedAt: begin, expiresInSeconds: seconds, expiresAt: new Date(begin.getTime() + seconds * 1000) }
     } catch (cause) {
-      if (cause instanceof ApiError) throw cause
-      throw new ApiError('OBJECT_STORAGE_ERROR', 'No URL could be signed. Try again in a moment.', { cause, retryAfterSeconds: 5 })
+      throw toSigningError(cause)
     }
   }
 
   async function presign <Method extends RequestToSign['method']> (object: ObjectLocation & Signing, method: Method, query: RequestToSign['query'], headers: Readonly<Record<string, string>> = {}) {
     const { key, bucketUrl, signedAt, expiresInSeconds, expiresAt } = await prepare(object)
-    const url = presignUrl(key, { method, bucketUrl, key: object.key, query: withPayload(query, headers), headers, signedAt, expiresInSeconds })
+    const url = await signer.presignUrl(key, { method, bucketUrl, key: object.key, query: withPayload(query, headers), headers, signedAt, expiresInSeconds }, object.bucket)
     return { method, url, headers: headersToSend(headers), expiresAt }
   }
 
@@ -85,7 +88,7 @@ export function createPresign ({ client, bindsPayload, onClamp = () => {}, cdn, 
     async presignPost (post) {
       const { contentType, minSizeBytes, maxSizeBytes, checksum } = post
       const { key, bucketUrl, signedAt, expiresAt } = await prepare(post)
-      const fields = signPostPolicy(key, {
+      const fields = await signer.signPostPolicy(key, {
         bucket: post.bucket,
         objectKey: post.key,
         fields: {
@@ -107,7 +110,7 @@ export function createPresign ({ client, bindsPayload, onClamp = () => {}, cdn, 
         const query = withPayload([['partNumber', partNumber], ['uploadId', multipartUploadId], ['x-id', 'UploadPart']], headers)
         return { method: 'PUT', bucketUrl, key: upload.key, query, headers, signedAt, expiresInSeconds }
       }
-      const signSized = parts.length > 1 ? presignAlike(key, requestFor(HOLE, { 'content-length': HOLE })) : null
+      const signSized = parts.length > 1 ? signer.presignAlike?.(key, requestFor(HOLE, { 'content-length': HOLE })) : undefined
       const presigned = []
       for (const [index, { partNumber, sizeBytes, checksum }] of parts.entries()) {
         if (index > 0 && index % PARTS_PER_TURN === 0) await nextTurn()
@@ -116,7 +119,7 @@ export function createPresign ({ client, bindsPayload, onClamp = () => {}, cdn, 
         else {
           const headers = checksumHeaders(checksum, bindsPayload)
           if (sizeBytes !== null) headers['content-length'] = String(sizeBytes)
-          presigned.push({ partNumber, url: presignUrl(key, requestFor(number, headers)), headers: headersToSend(headers) })
+          presigned.push({ partNumber, url: await signer.presignUrl(key, requestFor(number, headers), upload.bucket), headers: headersToSend(headers) })
         }
       }
       return { parts: presigned, expiresAt }

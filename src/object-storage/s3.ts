@@ -9,6 +9,7 @@ import type { ObjectStorage, PresignedRequest, PresignGet, StoredPart } from './
 import { withoutQuotedSecrets } from './quoted-secrets.js'
 import { s3ClientConfig, type S3Address } from './s3-client-config.js'
 import { createPresign } from './s3-presign.js'
+import type { SignerName } from './signer.js'
 import { toChecksums, toStoredObject } from './stored-object.js'
 
 export interface S3Options extends S3Address {
@@ -16,6 +17,8 @@ export interface S3Options extends S3Address {
   readonly publicEndpoint?: string | undefined
   /** Bind a SHA-256 by the hash of the payload, for stores that do not keep the checksums of AWS. */
   readonly bindsPayload?: boolean
+  /** `built-in` when left out. */
+  readonly signer?: SignerName
   /** Hears once when the clock here and the store's differ by more than half a minute; positive when this one is ahead. */
   readonly onClockSkew?: (seconds: number) => void
   /** Hears of every call, with its retries as one; `none` when no answer came. */
@@ -43,7 +46,7 @@ const MAX_ABORTS = 3
  * An S3 store: the AWS SDK asks it, one client for the life of the process, credentials from the SDK's own
  * provider chain; URLs are signed here.
  */
-export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, onClockSkew = () => {}, onCall = () => {}, onClamp = () => {}, aroundCall, cdn, ...address }: S3Options): ObjectStorage {
+export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, signer, onClockSkew = () => {}, onCall = () => {}, onClamp = () => {}, aroundCall, cdn, ...address }: S3Options): ObjectStorage {
   const client = new S3Client(s3ClientConfig(address, REQUEST_TIMEOUT_MS))
   const patient = new S3Client(s3ClientConfig(address, COMPLETE_TIMEOUT_MS))
   const publicClient = publicEndpoint === undefined ? client : new S3Client(s3ClientConfig({ ...address, endpoint: publicEndpoint }, REQUEST_TIMEOUT_MS))
@@ -92,7 +95,7 @@ export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, o
   }
 
   return {
-    ...createPresign({ client: publicClient, bindsPayload, onClamp, cdn, checkClock: bucket => clock.check(async () => await client.send(new HeadBucketCommand({ Bucket: bucket }))) }),
+    ...createPresign({ client: publicClient, bindsPayload, signer, onClamp, cdn, checkClock: bucket => clock.check(async () => await client.send(new HeadBucketCommand({ Bucket: bucket }))) }),
 
     async headObject ({ bucket, key }) {
       const command = new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' })
