@@ -67,6 +67,14 @@ t.test('holds the service, without development mode, types of packages and nativ
   t.same(names.filter(name => /\.(node|so|dylib)$/.test(name)), [])
 })
 
+t.test('V8 takes what was compiled for this processor', async t => {
+  const program = `const { readFileSync } = require('node:fs')
+    const file = '/app/dist/service.cjs'
+    const script = new (require('node:vm').Script)(readFileSync(file, 'latin1'), { filename: file, cachedData: readFileSync('/app/dist/service.v8') })
+    console.log('rejected:', script.cachedDataRejected)`
+  t.equal(await outputOf(t, image.run(t, ['node', '-e', program])), 'rejected: false\n')
+})
+
 t.test('tells in its SBOM every package that is there, and none that is not', async t => {
   const sbom = JSON.parse(readFileSync(join(app, 'sbom.cdx.json'), 'utf8')) as Sbom
   t.match(sbom, { bomFormat: 'CycloneDX', metadata: { component: { name: 'presignd', version } } })
