@@ -93,6 +93,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   await app.register(health, {
     isDatabaseReady: async () => await isMigrated(services.database),
     isBucketReachable: async () => await services.objectStorage.isReachable(config.s3.bucket),
+    now: services.now,
     isDraining
   })
   await app.register(fileRoutes, { services })

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
@@ -10,10 +11,13 @@ export interface HealthOptions {
   readonly isDatabaseReady: () => Promise<boolean>
   readonly isBucketReachable: () => Promise<boolean>
   readonly isDraining: () => boolean
+  readonly now: () => Date
 }
 
 /** How long an answer of the store is kept: probes come often and from many places. */
 const BUCKET_ANSWER_MS = 10_000
+/** How long a probe waits for the store. Kubernetes gives up after a second unless it is told otherwise. */
+const BUCKET_PATIENCE_MS = 500
 
 const Health = Type.Object({ status: StringEnum(['ok']) }, { $id: 'Health' })
 const Readiness = Type.Object({
@@ -25,14 +29,19 @@ const Readiness = Type.Object({
  * `/livez`: this process turns. `/readyz`: it can do its work. An unreachable bucket is told and does not fail
  * it, since an outage that all replicas share must not take them all out of service.
  */
-export const health = fastifyPlugin(async (app: FastifyInstance, { isDatabaseReady, isBucketReachable, isDraining }: HealthOptions) => {
+export const health = fastifyPlugin(async (app: FastifyInstance, { isDatabaseReady, isBucketReachable, isDraining, now }: HealthOptions) => {
   app.addSchema(Health)
   app.addSchema(Readiness)
-  let bucket: { readonly at: number, readonly answer: Promise<boolean> } | undefined
+  let asked: { readonly at: number, readonly answer: Promise<void> } | undefined
+  let bucket: 'ok' | 'unreachable' = 'unreachable'
 
-  function bucketState (): Promise<boolean> {
-    if (!bucket || Date.now() - bucket.at > BUCKET_ANSWER_MS) bucket = { at: Date.now(), answer: isBucketReachable() }
-    return bucket.answer
+  /** As the store says, or as it said last when it does not say so at once. */
+  async function bucketState (): Promise<typeof bucket> {
+    const at = now().getTime()
+    if (!asked || at - asked.at > BUCKET_ANSWER_MS) asked = { at, answer: isBucketReachable().then(isReachable => { bucket = isReachable ? 'ok' : 'unreachable' }) }
+    const patience = new AbortController()
+    await Promise.race([asked.answer.finally(() => patience.abort()), delay(BUCKET_PATIENCE_MS, undefined, { signal: patience.signal }).catch(() => {})])
+    return bucket
   }
 
   app.get('/livez', {
@@ -47,6 +56,6 @@ export const health = fastifyPlugin(async (app: FastifyInstance, { isDatabaseRea
     if (isDraining()) throw new ApiError('NOT_READY', 'The process is shutting down.')
     const isReady = await isDatabaseReady().catch((cause: unknown) => { throw new ApiError('NOT_READY', 'The database does not answer.', { cause, retryAfterSeconds: 2 }) })
     if (!isReady) throw new ApiError('NOT_READY', 'The database lacks migrations: run "presignd migrate".')
-    return { status: 'ok' as const, detail: { database: 'ok' as const, bucket: await bucketState() ? 'ok' as const : 'unreachable' as const } }
+    return { status: 'ok' as const, detail: { database: 'ok' as const, bucket: await bucketState() } }
   })
 }, { name: 'health' })

@@ -216,6 +216,34 @@ t.test('liveness and readiness', async t => {
     t.equal((await service.call('POST', '/uploads', { token: await service.token('ada'), body: pictureBody })).statusCode, 201, 'signing needs no store')
   })
 
+  t.test('F15: a silent store does not keep a probe: it gets what was known last', async t => {
+    let time = Date.now()
+    let answer = (): Promise<boolean> => new Promise(() => {})
+    let asked = 0
+    const isReachable = async (): Promise<boolean> => {
+      asked++
+      return await answer()
+    }
+    const service = await start(t, { adapt: services => ({ ...services, now: () => new Date(time), objectStorage: { ...services.objectStorage, isReachable } }) })
+    const probe = async () => {
+      const reply = await service.call('GET', '/readyz')
+      t.equal(reply.statusCode, 200)
+      return reply.json().detail.bucket
+    }
+    t.same(await Promise.all([probe(), probe()]), ['unreachable', 'unreachable'], 'nothing was known')
+    t.equal(asked, 1, 'and the store is not asked by each')
+    time += 10_001
+    answer = async () => true
+    t.equal(await probe(), 'ok')
+    time += 10_001
+    answer = async () => await new Promise(() => {})
+    t.equal(await probe(), 'ok')
+    time += 10_001
+    answer = async () => false
+    t.equal(await probe(), 'unreachable')
+    t.equal(asked, 4)
+  })
+
   t.test('a database that is out takes the process out, and the process lives', async t => {
     const service = await start(t)
     await service.services.database.destroy()
