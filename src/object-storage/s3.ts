@@ -49,7 +49,8 @@ const MAX_ABORTS = 3
 export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, signer, onClockSkew = () => {}, onCall = () => {}, onClamp = () => {}, aroundCall, cdn, ...address }: S3Options): ObjectStorage {
   const client = new S3Client(s3ClientConfig(address, REQUEST_TIMEOUT_MS))
   const patient = new S3Client(s3ClientConfig(address, COMPLETE_TIMEOUT_MS))
-  const publicClient = publicEndpoint === undefined ? client : new S3Client(s3ClientConfig({ ...address, endpoint: publicEndpoint }, REQUEST_TIMEOUT_MS))
+  // Asks nobody: what watches the others must not take a signature for a call, and no reply sets its clock.
+  const signing = new S3Client(s3ClientConfig({ ...address, endpoint: publicEndpoint ?? address.endpoint, credentials: client.config.credentials }, REQUEST_TIMEOUT_MS))
   const clock = createClockWatch(onClockSkew)
   for (const asking of [client, patient]) {
     clock.watch(asking)
@@ -95,7 +96,7 @@ export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, s
   }
 
   return {
-    ...createPresign({ client: publicClient, bindsPayload, signer, onClamp, cdn, checkClock: bucket => clock.check(async () => await client.send(new HeadBucketCommand({ Bucket: bucket }))) }),
+    ...createPresign({ client: signing, bindsPayload, signer, onClamp, cdn, checkClock: bucket => clock.check(async () => await client.send(new HeadBucketCommand({ Bucket: bucket }))) }),
 
     async headObject ({ bucket, key }) {
       const command = new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' })
@@ -202,7 +203,7 @@ export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, s
     },
 
     close () {
-      for (const used of new Set([client, patient, publicClient])) used.destroy()
+      for (const used of [client, patient, signing]) used.destroy()
     }
   }
 }

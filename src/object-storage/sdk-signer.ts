@@ -52,7 +52,7 @@ export function createSdkSigner (client: S3Client): Signer {
     async signPostPolicy (_, form) {
       return await inTurn(async () => {
         // It begins at a clock of its own: only the end can be told. Half a millisecond keeps what is divided here from being rounded down there.
-        const lifeMs = form.expiresAt.getTime() - Date.now() - client.config.systemClockOffset + 0.5
+        const lifeMs = form.expiresAt.getTime() - Date.now() + 0.5
         const { fields } = await createPresignedPost(client, {
           Bucket: form.bucket,
           Key: form.objectKey,

@@ -96,6 +96,31 @@ t.test('the AWS SDK refuses to sign what it cannot bind, and goes on', async t =
   t.match((await sdk.presignPut({ ...put, checksum: null })).url, /X-Amz-Signature=/)
 })
 
+for (const signer of ['built-in', 'sdk'] as const) {
+  t.test(`a signature of the ${signer} signer is no call of the store`, async t => {
+    const calls: string[] = []
+    const storage = createS3ObjectStorage({
+      region: s3.region,
+      endpoint: s3.endpoint,
+      forcePathStyle: true,
+      credentials: s3.credentials,
+      signer,
+      onCall: operation => { calls.push(operation) },
+      aroundCall: async (operation, call) => {
+        calls.push(operation)
+        return await call()
+      }
+    })
+    t.teardown(() => storage.close())
+    const at = { bucket: await s3.createBucket(), key: 'k', signedAt: new Date(), expiresInSeconds: 900 }
+    await storage.presignDelete(at)
+    await storage.presignPost({ ...at, contentType: 'image/png', minSizeBytes: 1, maxSizeBytes: 1, checksum: null })
+    t.same(calls, [])
+    await storage.headObject(at)
+    t.same(calls, ['HeadObject', 'HeadObject'])
+  })
+}
+
 t.test('S3_SIGNER=sdk: a file goes up in every way, and only as it was promised', async t => {
   const service = await startService(t, s3, { env: { S3_SIGNER: 'sdk' } })
   const token = await service.token('ada')
