@@ -42,7 +42,7 @@ COPY --from=dependencies /presignd/sbom.cdx.json ./
 COPY --from=build /app/dist ./dist
 COPY package.json LICENSE policies.example.yaml ./
 COPY deploy/presignd /usr/local/bin/
-# What V8 compiles is for the processor of the image, and halves a start.
+# What V8 compiles is for the processor of the image, and two fifths of a start.
 RUN node --disable-warning=ExperimentalWarning dist/compile-ahead.js >/dev/null
 # The user `node` by its number: Kubernetes cannot tell from a name that it is not root.
 USER 1000:1000

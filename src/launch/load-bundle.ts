@@ -8,7 +8,7 @@ type Bundle = typeof bundle
 type Wrapped = (exports: object, require: NodeJS.Require, module: { readonly exports: object }, file: string, folder: string) => void
 
 export const BUNDLE = 'service.cjs'
-/** What V8 has made of the bundle in a process that had started the service: half of the processor time of a start. */
+/** What V8 has made of the bundle in a process that had started the service: two fifths of the processor time of a start. */
 export const COMPILED = 'service.v8'
 
 /**
