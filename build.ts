@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build, type BuildOptions } from 'esbuild'
+import { build, type BuildOptions, type Plugin } from 'esbuild'
+import { compileSchemas } from './src/launch/compile-schemas.js'
 import { BUNDLE } from './src/launch/load-bundle.js'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
@@ -33,12 +34,26 @@ export async function buildService (outdir = `${root}dist`): Promise<string> {
     charset: 'ascii',
     // A third of the text. Names stay, for stacks.
     minifyWhitespace: true,
-    legalComments: 'linked'
+    legalComments: 'linked',
+    plugins: [withSchemas(await compileSchemas())]
   })
   await build({ ...options, entryPoints: { cli: 'src/launch/launch.ts', 'compile-ahead': 'src/launch/compile-ahead.ts' }, outdir, format: 'esm' })
   // With nothing of this process: V8 compares flags, too.
   execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', join(outdir, 'compile-ahead.js')], { env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'ignore', 'inherit'] })
   return join(outdir, 'cli.js')
+}
+
+/** Puts programs in place of the schemas that the service would compile at the first request of each route. */
+function withSchemas (programs: ReadonlyMap<string, string>): Plugin {
+  const entries = [...programs.keys()].map(key => `${JSON.stringify(key)}: () => require('schema:${key}')`)
+  return {
+    name: 'schemas',
+    setup ({ onLoad, onResolve }) {
+      onLoad({ filter: /\/compiled-schemas\.ts$/ }, () => ({ contents: `export const compiledSchemas = {${entries.join()}}`, loader: 'js' }))
+      onResolve({ filter: /^schema:/ }, ({ path }) => ({ path: path.slice('schema:'.length), namespace: 'schema' }))
+      onLoad({ filter: /./, namespace: 'schema' }, ({ path }) => ({ contents: programs.get(path) ?? '', loader: 'js', resolveDir: root }))
+    }
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await buildService()

@@ -26,7 +26,7 @@ import { policyRoutes } from './policies/routes.js'
 import { PolicyBody } from './policies/schemas.js'
 import type { Config } from './config.js'
 import { lazyChild } from './logs.js'
-import { schemaController } from './schema-compilers.js'
+import { createSchemaCompilers, type RouteSchema } from './schema-compilers.js'
 import type { Services } from './services.js'
 import { findTicketUser } from './tickets/find-ticket-user.js'
 import { ticketRoutes } from './tickets/routes.js'
@@ -45,12 +45,20 @@ export interface AppOptions {
   readonly development?: (app: FastifyInstance) => Promise<void>
 }
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** By what the routes check and write, known when the app is ready. */
+    readonly routeSchemas: readonly RouteSchema[]
+  }
+}
+
 /** Files never come this way: the largest legal body is 32 values of metadata. */
 const BODY_LIMIT_BYTES = 64 * 1024
 
 /** The whole service as a Fastify app: the list of its plugins, then of its features. */
 export async function buildApp (services: Services, { isDraining = () => false, development }: AppOptions = {}): Promise<FastifyInstance> {
   const { config, now } = services
+  const schemaCompilers = createSchemaCompilers()
   const app = fastify({
     loggerInstance: services.log as FastifyBaseLogger,
     childLoggerFactory: (_parent, bindings) => lazyChild(services.log, bindings) as FastifyBaseLogger,
@@ -63,11 +71,12 @@ export async function buildApp (services: Services, { isDraining = () => false, 
     exposeHeadRoutes: false,
     frameworkErrors: sendProblem,
     clientErrorHandler,
-    schemaController,
+    schemaController: schemaCompilers.controller,
     // Uppy's clients name an upload by S3's id for it, which some stores make several hundred characters long.
     routerOptions: { maxParamLength: 1024 },
     rewriteUrl: forgiveSlashes
   }).withTypeProvider<TypeBoxTypeProvider>()
+  app.decorate('routeSchemas', schemaCompilers.used)
   acceptJsonAlone(app)
 
   await app.register(cohorts)

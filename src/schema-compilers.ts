@@ -1,41 +1,64 @@
+import { createHash } from 'node:crypto'
+import type { ValidateFunction } from 'ajv'
 import type { FastifySchema, FastifySchemaCompiler, FastifySerializerCompiler, FastifyServerOptions } from 'fastify'
 import fastJsonStringify, { type Schema } from 'fast-json-stringify'
+import { compiledSchemas } from './compiled-schemas.js'
 import { strictAjv } from './strict-ajv.js'
+
+/** A schema of a route, and what is done by it: a body is checked as it is, other parts of a request are texts that are read as numbers. */
+export type RouteSchema =
+  | { readonly use: 'body' | 'text', readonly schema: unknown }
+  | { readonly use: 'reply', readonly schema: unknown, readonly shared: Readonly<Record<string, Schema>> }
+
+export type Check = ValidateFunction
+export type Write = (data: unknown) => string
 
 /**
  * Fastify would drop unknown properties and turn texts into numbers; here only query strings are read as numbers.
- * A schema is compiled when it is first needed: compiling all of them takes longer than everything else at the start.
+ * What the build has not compiled is compiled when it is first needed: all of it takes longer than everything else at the start.
+ * @returns `used` grows with what was asked for
  */
-function buildValidator (): FastifySchemaCompiler<FastifySchema> {
-  const exact = strictAjv()
-  const fromText = strictAjv({ coerceTypes: true })
-  return ({ schema, httpPart }) => {
-    const ajv = httpPart === 'body' ? exact : fromText
-    const compiled = once(() => ajv.compile(schema))
-    return data => {
-      const validate = compiled()
-      return validate(data) || { error: validate.errors ?? [] }
+export function createSchemaCompilers (): { readonly controller: NonNullable<FastifyServerOptions['schemaController']>, readonly used: readonly RouteSchema[] } {
+  const used: RouteSchema[] = []
+
+  /** What is made of a schema, which is known when it is first asked for. */
+  function find<Compiled extends Check | Write> (route: RouteSchema, make: () => Compiled): () => Compiled {
+    used.push(route)
+    return once(() => compiledSchemas[schemaKey(route)]?.() as Compiled | undefined ?? make())
+  }
+
+  function buildValidator (): FastifySchemaCompiler<FastifySchema> {
+    const ajv = { body: once(() => strictAjv()), text: once(() => strictAjv({ coerceTypes: true })) }
+    return ({ schema, httpPart }) => {
+      const use = httpPart === 'body' ? 'body' : 'text'
+      const check = find<Check>({ use, schema }, () => ajv[use]().compile(schema))
+      return data => check()(data) || { error: check().errors ?? [] }
     }
   }
-}
 
-function buildSerializer (sharedSchemas: Record<string, Schema>): FastifySerializerCompiler<FastifySchema> {
-  return ({ schema, httpStatus = '' }) => {
-    // Problems are written by the error handler.
-    if (/^[45]/.test(httpStatus)) return JSON.stringify
-    const compiled = once(() => fastJsonStringify(withoutChoices(schema), { schema: sharedSchemas }))
-    return data => compiled()(data)
+  function buildSerializer (shared: Record<string, Schema>): FastifySerializerCompiler<FastifySchema> {
+    return ({ schema, httpStatus = '' }) => {
+      // Problems are written by the error handler.
+      if (/^[45]/.test(httpStatus)) return JSON.stringify
+      const write = find<Write>({ use: 'reply', schema, shared }, () => fastJsonStringify(withoutChoices(schema), { schema: shared }))
+      return data => write()(data)
+    }
   }
+
+  // Fastify's types know only of its own two compilers here.
+  return { used, controller: { compilersFactory: { buildValidator, buildSerializer } } as unknown as NonNullable<FastifyServerOptions['schemaController']> }
 }
 
-/** Fastify's types know only of its own two compilers here. */
-export const schemaController = { compilersFactory: { buildValidator, buildSerializer } } as unknown as NonNullable<FastifyServerOptions['schemaController']>
+/** The same for the same schema with the same use. */
+export function schemaKey (route: RouteSchema): string {
+  return createHash('sha256').update(JSON.stringify(route)).digest('base64url')
+}
 
 /**
  * A value with a choice of schemas would be validated against each of them, at every reply, to find the one to write
  * it by. Those values are built field by field: they are written as they are.
  */
-function withoutChoices (schema: unknown): Schema {
+export function withoutChoices (schema: unknown): Schema {
   return JSON.parse(JSON.stringify(schema, (_key, value: { oneOf?: unknown } | null) => value?.oneOf === undefined ? value : {})) as Schema
 }
 
