@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build, type BuildOptions, type Plugin } from 'esbuild'
-import { compileSchemas } from './src/launch/compile-schemas.js'
+import { buildAhead, type BuiltAhead } from './src/launch/build-ahead.js'
 import { BUNDLE } from './src/launch/load-bundle.js'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
@@ -35,7 +35,7 @@ export async function buildService (outdir = `${root}dist`): Promise<string> {
     // A third of the text. Names stay, for stacks.
     minifyWhitespace: true,
     legalComments: 'linked',
-    plugins: [withSchemas(await compileSchemas())]
+    plugins: [whatIsBuiltAhead(await buildAhead())]
   })
   await build({ ...options, entryPoints: { cli: 'src/launch/launch.ts', 'compile-ahead': 'src/launch/compile-ahead.ts' }, outdir, format: 'esm' })
   // With nothing of this process: V8 compares flags, too.
@@ -43,13 +43,14 @@ export async function buildService (outdir = `${root}dist`): Promise<string> {
   return join(outdir, 'cli.js')
 }
 
-/** Puts programs in place of the schemas that the service would compile at the first request of each route. */
-function withSchemas (programs: ReadonlyMap<string, string>): Plugin {
-  const entries = [...programs.keys()].map(key => `${JSON.stringify(key)}: () => require('schema:${key}')`)
+/** Puts it in place of src/built-ahead.ts. */
+function whatIsBuiltAhead ({ programs, description }: BuiltAhead): Plugin {
+  const compiled = [...programs.keys()].map(key => `${JSON.stringify(key)}: () => require('schema:${key}')`)
+  const contents = `export const compiledSchemas = {${compiled.join()}}; export const description = ${JSON.stringify(description)}`
   return {
-    name: 'schemas',
+    name: 'what is built ahead',
     setup ({ onLoad, onResolve }) {
-      onLoad({ filter: /\/compiled-schemas\.ts$/ }, () => ({ contents: `export const compiledSchemas = {${entries.join()}}`, loader: 'js' }))
+      onLoad({ filter: /\/built-ahead\.ts$/ }, () => ({ contents, loader: 'js' }))
       onResolve({ filter: /^schema:/ }, ({ path }) => ({ path: path.slice('schema:'.length), namespace: 'schema' }))
       onLoad({ filter: /./, namespace: 'schema' }, ({ path }) => ({ contents: programs.get(path) ?? '', loader: 'js', resolveDir: root }))
     }

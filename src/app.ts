@@ -4,6 +4,7 @@ import { BlockList, isIP } from 'node:net'
 import cors, { type FastifyCorsOptions, type FastifyCorsOptionsDelegateCallback } from '@fastify/cors'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import { description } from './built-ahead.js'
 import { isMigrated } from './database/migrate.js'
 import { deletionRoutes } from './deletions/routes.js'
 import { downloadRoutes } from './downloads/routes.js'
@@ -95,7 +96,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   })
   await app.register(userRateLimit, config.rateLimits)
   await app.register(errorCatalogue)
-  await app.register(openapi, { version: VERSION, docsUi: config.docsUi, webhooks: describeWebhooks() })
+  await app.register(openapi, { version: VERSION, description, docsUi: config.docsUi, webhooks: describeWebhooks() })
   // What routes refer to by name, and what openapi.yaml lists as components.
   for (const schema of [Problem, FileBody, PutInstructions, PostInstructions, PartInstructions, MultipartInstructions, PolicyBody, FileEvent]) app.addSchema(schema)
 
@@ -156,7 +157,9 @@ function acceptJsonAlone (app: FastifyInstance): void {
   app.addHook('preValidation', (request, _reply, done) => {
     // A POST without any body, as `curl -X POST` sends it, asks for the defaults.
     if (request.body === undefined && request.routeOptions.schema?.body !== undefined) request.body = {}
-    done()
+    // Reading a large one took its turn of the event loop.
+    if (Number(request.headers['content-length'] ?? 0) > BODY_LIMIT_BYTES) setImmediate(done)
+    else done()
   })
 }
 

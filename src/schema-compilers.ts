@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto'
 import type { ValidateFunction } from 'ajv'
 import type { FastifySchema, FastifySchemaCompiler, FastifySerializerCompiler, FastifyServerOptions } from 'fastify'
 import fastJsonStringify, { type Schema } from 'fast-json-stringify'
-import { compiledSchemas } from './compiled-schemas.js'
+import { compiledSchemas } from './built-ahead.js'
 import { strictAjv } from './strict-ajv.js'
 
-/** A schema of a route, and what is done by it: a body is checked as it is, other parts of a request are texts that are read as numbers. */
+/** A schema of a route, and what is done by it. Texts are read as numbers where `coerceTypes` says so, and the first error ends a check but for `allErrors`. */
 export type RouteSchema =
-  | { readonly use: 'body' | 'text', readonly schema: unknown }
-  | { readonly use: 'reply', readonly schema: unknown, readonly shared: Readonly<Record<string, Schema>> }
+  | { readonly use: 'check', readonly schema: unknown, readonly coerceTypes: boolean, readonly allErrors: boolean }
+  | { readonly use: 'write', readonly schema: unknown, readonly shared: Readonly<Record<string, Schema>> }
 
 export type Check = ValidateFunction
 export type Write = (data: unknown) => string
@@ -28,11 +28,17 @@ export function createSchemaCompilers (): { readonly controller: NonNullable<Fas
   }
 
   function buildValidator (): FastifySchemaCompiler<FastifySchema> {
-    const ajv = { body: once(() => strictAjv()), text: once(() => strictAjv({ coerceTypes: true })) }
     return ({ schema, httpPart }) => {
-      const use = httpPart === 'body' ? 'body' : 'text'
-      const check = find<Check>({ use, schema }, () => ajv[use]().compile(schema))
-      return data => check()(data) || { error: check().errors ?? [] }
+      const coerceTypes = httpPart !== 'body'
+      const checkBy = (allErrors: boolean) => find<Check>({ use: 'check', schema, coerceTypes, allErrors }, () => strictAjv({ coerceTypes, allErrors }).compile(schema))
+      const first = checkBy(false)
+      const all = checkBy(true)
+      return data => {
+        if (first()(data)) return true
+        const check = isSmall(data) ? all() : first()
+        check(data)
+        return { error: check.errors ?? [] }
+      }
     }
   }
 
@@ -40,7 +46,7 @@ export function createSchemaCompilers (): { readonly controller: NonNullable<Fas
     return ({ schema, httpStatus = '' }) => {
       // Problems are written by the error handler.
       if (/^[45]/.test(httpStatus)) return JSON.stringify
-      const write = find<Write>({ use: 'reply', schema, shared }, () => fastJsonStringify(withoutChoices(schema), { schema: shared }))
+      const write = find<Write>({ use: 'write', schema, shared }, () => fastJsonStringify(withoutChoices(schema), { schema: shared }))
       return data => write()(data)
     }
   }
@@ -60,6 +66,19 @@ export function schemaKey (route: RouteSchema): string {
  */
 export function withoutChoices (schema: unknown): Schema {
   return JSON.parse(JSON.stringify(schema, (_key, value: { oneOf?: unknown } | null) => value?.oneOf === undefined ? value : {})) as Schema
+}
+
+/** Of more values than these, the first error is told: tens of thousands of errors would take longer than anything that is right. */
+const MAX_VALUES = 1000
+
+function isSmall (data: unknown): boolean {
+  const known = [data]
+  for (const value of known) {
+    const values = typeof value === 'object' && value !== null ? Object.values(value) as unknown[] : []
+    if (known.length + values.length > MAX_VALUES) return false
+    known.push(...values)
+  }
+  return true
 }
 
 function once<T> (make: () => T): () => T {

@@ -2,6 +2,7 @@ import type { Kysely, Selectable } from 'kysely'
 import { query } from '../database/database.js'
 import { prepareQuery } from '../database/prepare-query.js'
 import type { Database, FilesTable } from '../database/schema.js'
+import { takeTurns } from '../take-turns.js'
 import type { OwnerScope } from '../user.js'
 import type { File, FileStatus } from './file.js'
 import { toFile } from './file-row.js'
@@ -86,7 +87,13 @@ export function createFileQueries (database: Kysely<Database>) {
           select = select.where(where => where(where.refTuple('created_at', 'id'), '<', where.tuple(after.createdAt.getTime(), after.id)))
         }
         const rows = await select.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(limit).execute()
-        return rows.map(toFile)
+        const files: File[] = []
+        const wait = takeTurns()
+        for (const row of rows) {
+          await wait()
+          files.push(toFile(row))
+        }
+        return files
       })
     },
 

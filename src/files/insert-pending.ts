@@ -1,6 +1,7 @@
 import type { Selectable, Transaction } from 'kysely'
 import type { Database, FilesTable } from '../database/schema.js'
 import type { Quota } from '../policies/policy.js'
+import { takeTurns } from '../take-turns.js'
 import type { PendingFile } from './file.js'
 import { newRow, toFile, type NewFile } from './file-row.js'
 import { insertRows } from './insert-rows.js'
@@ -25,6 +26,7 @@ export type Inserted =
  * outcomes is that of the uploads. In the common case, where all fit, it takes two statements.
  */
 export async function insertPending (transaction: Transaction<Database>, uploads: readonly NewUpload[]): Promise<Inserted[]> {
+  const wait = takeTurns()
   const counted = countByOwner(uploads)
   // Always in one order, so that two transactions never wait for each other. All is reserved first, and given back below.
   for (const counters of [...counted.values()].sort((left, right) => left.id < right.id ? -1 : 1)) {
@@ -43,12 +45,14 @@ export async function insertPending (transaction: Transaction<Database>, uploads
     }
   }
   const rows = fitting.map(newRow)
-  const ids = await insertRows(transaction, rows)
+  const ids = await insertRows(transaction, rows, wait)
   const inserted = new Map(fitting.flatMap((file, index) => ids.has(file.id) ? [[file, toFile(rows[index] as Selectable<FilesTable>) as PendingFile]] : []))
   for (const { key, reserved, uploads } of counted.values()) {
     const kept = uploads.filter(({ file }) => inserted.has(file)).map(({ file }) => file).reduce(add, NO_USAGE)
     if (kept.files < reserved.files) await changeUsage(transaction, key, { files: kept.files - reserved.files, bytes: kept.bytes - reserved.bytes, pending: kept.pending - reserved.pending })
   }
+  // The commit waits for the disk.
+  await wait()
   return uploads.map(({ file }): Inserted => {
     const limit = exceeded.get(file)
     if (limit !== undefined) return { outcome: 'exceeded', limit }

@@ -27,9 +27,10 @@ function insertOne (row: NewRow): CompiledQuery {
 /**
  * Inserts rows, but for those whose idempotency key is taken. The texts are fixed, since building
  * one for every number of rows costs more than the rows: SQLite, which no network is in between of, gets row after row, PostgreSQL all at once.
+ * @param wait lets others go first now and then; the transaction stays open
  * @returns the ids that were inserted
  */
-export async function insertRows (transaction: Transaction<Database>, rows: readonly NewRow[]): Promise<Set<string>> {
+export async function insertRows (transaction: Transaction<Database>, rows: readonly NewRow[], wait: () => Promise<void>): Promise<Set<string>> {
   const inserted = new Set<string>()
   if (rows.length === 0) return inserted
   if (transaction.getExecutor().adapter instanceof PostgresAdapter) {
@@ -40,6 +41,7 @@ export async function insertRows (transaction: Transaction<Database>, rows: read
     return inserted
   }
   for (const row of rows) {
+    await wait()
     const { numAffectedRows } = await transaction.executeQuery(insertOne(row))
     if (numAffectedRows === 1n) inserted.add(row.id)
   }

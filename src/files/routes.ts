@@ -1,5 +1,6 @@
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { problemResponses } from '../problem-schemas.js'
+import { sendList } from '../send-list.js'
 import type { Services } from '../services.js'
 import { deleteFile } from './delete-file.js'
 import { getFile } from './find-file.js'
@@ -28,7 +29,7 @@ export const fileRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = asy
       const query = new URLSearchParams(Object.entries({ ...rest, cursor: nextCursor }).map(([name, value]): [string, string] => [name, String(value)]))
       reply.header('link', `</files?${query}>; rel="next"`)
     }
-    return { data: data.map(toFileBody), ...(nextCursor !== undefined && { nextCursor }) }
+    return await sendList(reply, { data: data.map(toFileBody), ...(nextCursor !== undefined && { nextCursor }) })
   })
 
   app.get('/files/:id', {

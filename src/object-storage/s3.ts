@@ -5,6 +5,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { ApiError } from '../errors.js'
 import { createClockWatch } from './clock-watch.js'
+import { withParts } from './completed-parts.js'
 import type { ObjectStorage, PresignedRequest, PresignGet, StoredPart } from './object-storage.js'
 import { withoutQuotedSecrets } from './quoted-secrets.js'
 import { s3ClientConfig, type S3Address } from './s3-client-config.js'
@@ -150,15 +151,9 @@ export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, s
         UploadId: multipartUploadId,
         IfNoneMatch: '*',
         ...(checksum && checksum.algorithm !== 'SHA256' && !bindsPayload && { [`Checksum${checksum.algorithm}`]: checksum.value, ChecksumType: 'FULL_OBJECT' as const }),
-        MultipartUpload: {
-          Parts: parts.map(({ partNumber, etag, checksums }) => ({
-            PartNumber: partNumber,
-            ETag: etag,
-            ...Object.fromEntries(checksums.map(({ algorithm, value }) => [`Checksum${algorithm}`, value]))
-          }))
-        }
+        MultipartUpload: { Parts: [] }
       })
-      return await ask('CompleteMultipartUpload', async abort => await patient.send(command, abort), COMPLETE_TIMEOUT_MS) ? 'completed' : 'gone'
+      return await ask('CompleteMultipartUpload', async abort => await patient.send(await withParts(command, parts), abort), COMPLETE_TIMEOUT_MS) ? 'completed' : 'gone'
     },
 
     async abortMultipartUpload ({ bucket, key }, multipartUploadId) {

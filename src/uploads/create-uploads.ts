@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ApiError } from '../errors.js'
 import type { File, LivingFile, PendingFile } from '../files/file.js'
 import type { NewFile } from '../files/file-row.js'
 import type { Inserted } from '../files/insert-pending.js'
 import { purgeObject } from '../files/purge-object.js'
 import { runInBackground, type Services } from '../services.js'
+import { takeTurns } from '../take-turns.js'
 import type { User } from '../user.js'
 import { beginMultipart } from './begin-multipart.js'
 import { getUpload } from './get-upload.js'
@@ -104,14 +104,12 @@ export function quotaExceeded (policy: string, result: Inserted | undefined): Ap
   return new ApiError('QUOTA_EXCEEDED', `The quota of the policy "${policy}" for ${held} is used up. GET /usage tells what is held.`)
 }
 
-/** Others are served after so many: on SQLite nothing here waits for anything. */
-const ITEMS_PER_TURN = 20
-
-/** One after the other, each failing alone. */
+/** One after the other, each failing alone. On SQLite nothing here waits for anything. */
 async function settle<Item, Result> (items: readonly Item[], run: (item: Item, index: number) => Promise<Result>): Promise<Array<Result | ApiError>> {
   const results: Array<Result | ApiError> = []
+  const wait = takeTurns()
   for (const [index, item] of items.entries()) {
-    if (index > 0 && index % ITEMS_PER_TURN === 0) await nextTurn()
+    if (index > 0) await wait()
     try {
       results.push(await run(item, index))
     } catch (error) {

@@ -2,6 +2,7 @@ import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typ
 import { FileParams, FileReply, toFileBody } from '../files/schemas.js'
 import { ApiError } from '../errors.js'
 import { problemResponses, toProblem } from '../problem-schemas.js'
+import { sendList } from '../send-list.js'
 import type { Services } from '../services.js'
 import { abortUpload } from './abort-upload.js'
 import { completeUpload } from './complete-upload.js'
@@ -55,7 +56,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
       // The other causes are logged where a whole request fails.
       if (item instanceof ApiError && item.status >= 500) request.log.error({ err: item.cause ?? item, code: item.code }, item.title)
     }
-    return { data: created.map(item => item instanceof ApiError ? { problem: toProblem(item, request.id) } : toUploadBody(item)) }
+    return await sendList(reply, { data: created.map(item => item instanceof ApiError ? { problem: toProblem(item, request.id) } : toUploadBody(item)) })
   })
 
   app.get('/uploads/:id', {
