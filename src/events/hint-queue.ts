@@ -1,5 +1,6 @@
 import { STAGING_PREFIX } from '../policies/object-key.js'
 import { runInBackground, type Services } from '../services.js'
+import { takeTurns } from '../take-turns.js'
 import { verifyUnsettled } from '../uploads/verify-unsettled.js'
 import type { CreatedObject } from './read-notifications.js'
 
@@ -17,7 +18,9 @@ export function createHintQueue (services: Services) {
   let running = 0
 
   async function work (): Promise<void> {
+    const wait = takeTurns()
     for (;;) {
+      await wait()
       const next = waiting.entries().next()
       if (next.done) return
       const [name, object] = next.value
