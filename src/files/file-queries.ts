@@ -86,9 +86,9 @@ export function createFileQueries (database: Kysely<Database>) {
         if (after) {
           select = select.where(where => where(where.refTuple('created_at', 'id'), '<', where.tuple(after.createdAt.getTime(), after.id)))
         }
+        const wait = takeTurns()
         const rows = await select.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(limit).execute()
         const files: File[] = []
-        const wait = takeTurns()
         for (const row of rows) {
           await wait()
           files.push(toFile(row))
