@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import type { ValidateFunction } from 'ajv'
 import type { FastifySchema, FastifySchemaCompiler, FastifySerializerCompiler, FastifyServerOptions } from 'fastify'
 import fastJsonStringify, { type Schema } from 'fast-json-stringify'
 import { compiledSchemas } from './built-ahead.js'
@@ -10,7 +9,7 @@ export type RouteSchema =
   | { readonly use: 'check', readonly schema: unknown, readonly coerceTypes: boolean, readonly allErrors: boolean }
   | { readonly use: 'write', readonly schema: unknown, readonly shared: Readonly<Record<string, Schema>> }
 
-export type Check = ValidateFunction
+export type Check = ReturnType<ReturnType<typeof strictAjv>['compile']>
 export type Write = (data: unknown) => string
 
 /**
@@ -34,10 +33,9 @@ export function createSchemaCompilers (): { readonly controller: NonNullable<Fas
       const first = checkBy(false)
       const all = checkBy(true)
       return data => {
-        if (first()(data)) return true
-        const check = isSmall(data) ? all() : first()
-        check(data)
-        return { error: check.errors ?? [] }
+        if (first()(data) === true) return true
+        const failed = isSmall(data) && all()(data) !== true ? all() : first()
+        return { error: failed.errors ?? [] }
       }
     }
   }

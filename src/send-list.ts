@@ -9,7 +9,7 @@ const PIECE_LENGTH = 64 * 1024
 const NO_ITEMS = '"data":[]'
 
 /**
- * Sends a list, written by the schema of the route as any other reply, but one item after the other: a hundred of
+ * Sends a list, written by the schema of the route like every reply, but one item after the other: a hundred of
  * them can be several megabytes.
  */
 export async function sendList (reply: FastifyReply, list: { readonly data: readonly unknown[] }): Promise<FastifyReply> {

@@ -7,18 +7,18 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'cli.ts': ['cli'],
   'bundle.ts': ['cli', 'config', 'server'],
   // What starts the bundle is no part of it.
-  launch: ['bundle'],
+  launch: ['bundle', 'app', 'config', 'metrics', 'plugins', 'schema-compilers', 'services', 'strict-ajv'],
   cli: ['config', 'environment', 'object-storage', 'server', 'services', 'readings', 'database', 'doctor', 'policies', 'jobs', 'webhooks', 'uploads', 'explain', 'plugins', 'errors'],
   // It looks at what the service stands on, by the service's own means.
   doctor: ['config', 'database', 'object-storage', 'plugins', 'policies', 'services'],
   'server.ts': ['config', 'database', 'services', 'app', 'jobs', 'metrics'],
   jobs: ['errors', 'object-storage', 'policies', 'files', 'services', 'uploads', 'webhooks', 'version'],
-  'app.ts': ['database', 'files', 'policies', 'uploads', 'downloads', 'deletions', 'usage', 'uppy', 'tickets', 'config', 'events', 'webhooks', 'plugins', 'problem-schemas', 'services', 'schema-compilers', 'logs', 'version'],
+  'app.ts': ['built-ahead', 'database', 'files', 'policies', 'uploads', 'downloads', 'deletions', 'usage', 'uppy', 'tickets', 'config', 'events', 'webhooks', 'plugins', 'problem-schemas', 'services', 'schema-compilers', 'logs', 'version'],
   'readings.ts': ['config', 'database', 'errors', 'files', 'policies'],
   'services.ts': ['config', 'database', 'object-storage', 'policies', 'files', 'tickets', 'events', 'webhooks', 'metrics', 'new-id', 'logs', 'tracing', 'version'],
   // A hint makes happen now what the sweeper does later.
-  events: ['uploads', 'policies', 'errors', 'services', 'problem-schemas'],
-  uploads: ['files', 'policies', 'object-storage', 'errors', 'user', 'services', 'readings', 'problem-schemas', 'strict-ajv', 'string-enum'],
+  events: ['take-turns', 'uploads', 'policies', 'errors', 'services', 'problem-schemas'],
+  uploads: ['send-list', 'take-turns', 'files', 'policies', 'object-storage', 'errors', 'user', 'services', 'readings', 'problem-schemas', 'strict-ajv', 'string-enum'],
   // What stores say, in words: it knows the protocol and nothing of the service.
   explain: [],
   // Uppy's clients get what /uploads gives: it owns no rules.
@@ -27,7 +27,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   deletions: ['files', 'errors', 'user', 'services', 'problem-schemas', 'string-enum'],
   usage: ['policies', 'user', 'services', 'problem-schemas'],
   downloads: ['files', 'policies', 'errors', 'user', 'services', 'problem-schemas', 'string-enum'],
-  files: ['policies', 'database', 'object-storage', 'errors', 'user', 'services', 'problem-schemas', 'string-enum'],
+  files: ['send-list', 'take-turns', 'policies', 'database', 'object-storage', 'errors', 'user', 'services', 'problem-schemas', 'string-enum'],
   policies: ['errors', 'user', 'services', 'webhooks', 'problem-schemas', 'string-enum'],
   webhooks: ['files', 'database', 'errors', 'user', 'services', 'problem-schemas', 'string-enum'],
   database: ['cohorts', 'errors'],
@@ -35,7 +35,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   plugins: ['cohorts', 'errors', 'user', 'problem-schemas', 'string-enum'],
   'problem-schemas.ts': ['errors', 'string-enum'],
   'string-enum.ts': [],
-  'schema-compilers.ts': ['strict-ajv'],
+  'schema-compilers.ts': ['built-ahead', 'strict-ajv'],
+  'built-ahead.ts': ['schema-compilers'],
+  'send-list.ts': ['take-turns'],
+  'take-turns.ts': [],
   'strict-ajv.ts': [],
   'errors.ts': [],
   'cohorts.ts': [],
@@ -55,15 +58,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** Where each package may be imported. */
 const PACKAGES: ReadonlyArray<[packages: RegExp, allowed: RegExp]> = [
-  [/^(fastify|fastify-plugin|@fastify\/.*)$/, /^(app\.ts|schema-compilers\.ts|plugins\/.*|.*\/routes\.ts|dev\/page-routes\.ts)$/],
+  [/^(fastify|fastify-plugin|@fastify\/.*)$/, /^(app\.ts|schema-compilers\.ts|send-list\.ts|plugins\/.*|.*\/routes\.ts|dev\/page-routes\.ts)$/],
   [/^@aws-sdk\//, /^(object-storage\/.*|dev\/dev\.ts)$/],
   [/^(pg|@photostructure\/sqlite)$/, /^database\//],
   [/^kysely$/, /^(database\/.*|.*-repository\.ts|files\/(file-row|file-queries|file-events|usage|insert-pending|insert-rows|measure-files|spend-ticket|replace-content|due-files|inventory)\.ts|webhooks\/(outbox|delivery-list)\.ts|services\.ts)$/],
   [/^@sinclair\/typebox$/, /^(.*schemas\.ts|environment\.ts|string-enum\.ts|policies\/(policy|load-policies)\.ts|webhooks\/webhook-endpoint\.ts|plugins\/health\.ts)$/],
   [/^helmet$/, /^plugins\/security-headers\.ts$/],
   [/^ioredis$/, /^plugins\/shared-counters\.ts$/],
-  [/^fast-json-stringify$/, /^schema-compilers\.ts$/],
-  [/^ajv$/, /^(strict-ajv|config|policies\/load-policies)\.ts$/],
+  [/^fast-json-stringify$/, /^(schema-compilers|launch\/build-ahead)\.ts$/],
+  [/^ajv(\/dist\/standalone\/index\.js)?$/, /^(strict-ajv|config|policies\/load-policies|launch\/build-ahead)\.ts$/],
   [/^pino$/, /^(logs|services)\.ts$/],
   [/^yaml$/, /^(policies\/load-policies|plugins\/openapi)\.ts$/],
   [/^@opentelemetry\//, /^tracing\/open-telemetry\.ts$/],
@@ -125,6 +128,6 @@ t.test('names say what is inside', async t => {
 
 t.test('every dependency is used, and nothing is used that is not one', async t => {
   const { dependencies, optionalDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, Record<string, string>>
-  const used = new Set(files.filter(({ path }) => !path.startsWith('dev/')).flatMap(({ imports, text }) => [...imports, ...[...text.matchAll(/require\('([^']+)'\)/g)].map(([, name]) => name as string)]).filter(name => !name.startsWith('.') && !name.startsWith('node:')))
+  const used = new Set(files.filter(({ path }) => !path.startsWith('dev/')).flatMap(({ imports, text }) => [...imports, ...[...text.matchAll(/require\('([^']+)'\)/g)].map(([, name]) => name as string)]).filter(name => !name.startsWith('.') && !name.startsWith('node:')).map(name => name.replace(/^(@[^/]+\/[^/]+|[^/]+).*/, '$1')))
   t.same([...used].sort(), Object.keys({ ...dependencies, ...optionalDependencies }).sort())
 })

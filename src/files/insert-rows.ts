@@ -24,9 +24,12 @@ function insertOne (row: NewRow): CompiledQuery {
   return withParameters(insert, parameters)
 }
 
+/** With all the metadata that a request may bring, half a megabyte. */
+const MAX_ROWS = 50
+
 /**
  * Inserts rows, but for those whose idempotency key is taken. The texts are fixed, since building
- * one for every number of rows costs more than the rows: SQLite, which no network is in between of, gets row after row, PostgreSQL all at once.
+ * one for every number of rows costs more than the rows: SQLite, which no network is in between of, gets row after row, PostgreSQL many at once.
  * @param wait lets others go first now and then; the transaction stays open
  * @returns the ids that were inserted
  */
@@ -36,8 +39,11 @@ export async function insertRows (transaction: Transaction<Database>, rows: read
   if (transaction.getExecutor().adapter instanceof PostgresAdapter) {
     const names = Object.keys(rows[0] as NewRow).join(', ')
     const insertAll = `insert into files (${names}) select ${names} from json_populate_recordset(null::files, $1) on conflict do nothing returning id`
-    const { rows: made } = await transaction.executeQuery<{ id: string }>(CompiledQuery.raw(insertAll, [JSON.stringify(rows)]))
-    for (const { id } of made) inserted.add(id)
+    for (let begin = 0; begin < rows.length; begin += MAX_ROWS) {
+      const json = JSON.stringify(rows.slice(begin, begin + MAX_ROWS))
+      const { rows: made } = await transaction.executeQuery<{ id: string }>(CompiledQuery.raw(insertAll, [json]))
+      for (const { id } of made) inserted.add(id)
+    }
     return inserted
   }
   for (const row of rows) {

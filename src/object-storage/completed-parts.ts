@@ -18,6 +18,9 @@ export async function withParts (command: CompleteMultipartUploadCommand, parts:
   return command
 }
 
+const BEGIN = '<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+const END = '</CompleteMultipartUpload>'
+
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html#API_CompleteMultipartUpload_RequestSyntax */
 async function renderParts (parts: readonly StoredPart[]): Promise<Buffer> {
   const pieces: Buffer[] = []
@@ -29,10 +32,10 @@ async function renderParts (parts: readonly StoredPart[]): Promise<Buffer> {
     pieces.push(Buffer.from(items.join('')))
     await nextTurn()
   }
-  return Buffer.concat([Buffer.from('<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'), ...pieces, Buffer.from('</CompleteMultipartUpload>')])
+  return Buffer.concat([Buffer.from(BEGIN), ...pieces, Buffer.from(END)])
 }
 
 /** These are the store's own texts, which come from outside as well: https://www.w3.org/TR/xml/#syntax */
 function escapeText (text: string): string {
-  return text.replace(/[&<>]/g, character => `&#${character.charCodeAt(0)};`)
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }

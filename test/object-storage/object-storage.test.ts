@@ -1,6 +1,8 @@
-import { PutObjectCommand } from '@aws-sdk/client-s3'
-import { createServer, type RequestListener } from 'node:http'
+import { CompleteMultipartUploadCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { XMLParser } from 'fast-xml-parser'
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import type { PresignPut } from '../../src/object-storage/object-storage.js'
 import { joinObjectStorages } from '../../src/object-storage/buckets.js'
@@ -218,6 +220,29 @@ t.test('F13: 200 with an error inside is no success of a completion, either', as
   t.equal(count(), 3)
 })
 
+t.test('the parts of a completion are what the SDK would have written of them', async t => {
+  const parts = Array.from({ length: 10_000 }, (_, index) => ({
+    partNumber: index + 1,
+    etag: index === 0 ? '"a<b>&amp;\'"' : `"${index}"`,
+    sizeBytes: 5,
+    checksums: index % 2 === 0 ? [] : [{ algorithm: 'CRC32' as const, value: 'AAAAAA==' }, { algorithm: 'SHA256' as const, value: sha256Base64(Buffer.from(`${index}`)) }]
+  }))
+  const bodies: string[] = []
+  const { faulty, url } = await startFaulty(t, async (request, reply) => {
+    const body = await text(request)
+    t.equal(Number(request.headers['content-length']), Buffer.byteLength(body))
+    t.equal(request.headers['content-type'], 'application/xml')
+    bodies.push(body)
+    reply.writeHead(200, { 'content-type': 'application/xml' }).end('<CompleteMultipartUploadResult><ETag>"e"</ETag></CompleteMultipartUploadResult>')
+  })
+  t.equal(await faulty.completeMultipartUpload({ bucket: 'b', key: 'k' }, 'id', parts, null), 'completed')
+  const client = new S3Client({ endpoint: url, region: 'us-east-1', forcePathStyle: true, credentials: { accessKeyId: 'a', secretAccessKey: 'b' } })
+  const Parts = parts.map(({ partNumber, etag, checksums }) => ({ PartNumber: partNumber, ETag: etag, ...Object.fromEntries(checksums.map(({ algorithm, value }) => [`Checksum${algorithm}`, value])) }))
+  await client.send(new CompleteMultipartUploadCommand({ Bucket: 'b', Key: 'k', UploadId: 'id', MultipartUpload: { Parts } }))
+  const [own, sdk] = bodies.map(body => new XMLParser({ ignoreDeclaration: true, ignoreAttributes: false, parseTagValue: false }).parse(body) as object)
+  t.strictSame(own, sdk)
+})
+
 t.test('parts are listed through all pages', async t => {
   const pages = 10
   const { faulty, count } = await startFaulty(t, (request, reply) => {
@@ -310,18 +335,19 @@ t.test('a GET of a window begins with it, ends with its credentials, and changes
   t.match((await ask(begin)).url, 'X-Amz-Security-Token=second')
 })
 
-async function startFaulty (t: Test, listener: RequestListener) {
+async function startFaulty (t: Test, listener: (request: IncomingMessage, reply: ServerResponse) => unknown) {
   let requests = 0
   const server = createServer((request, reply) => {
     requests++
     listener(request, reply)
   })
   await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
-  const faulty = createS3ObjectStorage({ region: 'us-east-1', endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, forcePathStyle: true })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const faulty = createS3ObjectStorage({ region: 'us-east-1', endpoint: url, forcePathStyle: true })
   t.teardown(() => {
     faulty.close()
     server.closeAllConnections()
     server.close()
   })
-  return { faulty, count: () => requests }
+  return { faulty, url, count: () => requests }
 }

@@ -96,6 +96,13 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.equal((await services.database.selectFrom('files').select('id').where('owner', '=', 'zoe').execute()).length, 0)
   })
 
+  t.test('of a body with thousands of errors the first one is told, of a small one all', async t => {
+    const errorsOf = async (uploads: readonly unknown[]) => (await batch(uploads)).json().errors as Array<{ path: string, message: string }>
+    t.strictSame((await errorsOf([{ ...few, more: 1 }, { policy: 'few' }])).map(({ path }) => path), ['/uploads/0/more', '/uploads/1/filename', '/uploads/1/contentType'])
+    t.strictSame(await errorsOf(Array.from({ length: 26_000 }, () => ({ a: 1, b: { c: [] } }))), [{ path: '/uploads', message: 'must NOT have more than 100 items' }])
+    t.equal((await errorsOf([few, Object.fromEntries(Array.from({ length: 50_000 }, (_, index) => [`name-${index}`, 1]))])).length, 1)
+  })
+
   t.test('a body of up to 1 MiB is taken', async t => {
     const sized = (bytes: number) => {
       const body = JSON.stringify({ uploads: Array.from({ length: 100 }, () => ({ ...pictureBody, metadata: Object.fromEntries(Array.from({ length: 30 }, (_, index) => [`name-${index}`, 'v'.repeat(300)])) })) })

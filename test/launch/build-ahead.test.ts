@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import t from 'tap'
+import { buildAhead } from '../../src/launch/build-ahead.js'
+import { schemaKey } from '../../src/schema-compilers.js'
+import { builtCli, run } from '../helpers/process.js'
+import { startTestS3 } from '../helpers/s3.js'
+import { createTestToken, startService, testEnvironment } from '../helpers/service.js'
+
+const bundle = readFileSync(join(dirname(builtCli()), 'service.cjs'), 'utf8')
+
+t.test('all that routes check and write by is compiled when the service is built, however it is configured', async t => {
+  const s3 = await startTestS3(t)
+  const { programs } = await buildAhead()
+  for (const env of [{}, { DOCS_UI: 'true' }, { UPPY_COOKIE: 'session', CORS_ORIGINS: 'https://app.example.com' }]) {
+    const { app } = await startService(t, s3, { env })
+    await app.ready()
+    // The page of DOCS_UI has routes of its own.
+    const schemas = app.routeSchemas.filter(route => !JSON.stringify(route).includes('swagger'))
+    t.ok(schemas.length > 100, `${schemas.length} schemas`)
+    t.same(schemas.filter(route => !programs.has(schemaKey(route))), [])
+  }
+  for (const key of programs.keys()) if (!bundle.includes(key)) t.fail(`${key} is not in the bundle`)
+})
+
+/** Tells each function that is made of a text, as compilers of schemas do. */
+const TELL_COMPILING = `data:text/javascript,${encodeURIComponent(`
+  globalThis.Function = new Proxy(Function, { construct (target, args, newTarget) {
+    process.stderr.write('compiled ' + args.at(-1).length + '\\n')
+    return Reflect.construct(target, args, newTarget)
+  } })`)}`
+
+t.test('the service that was built compiles nothing once it listens, and says the same', async t => {
+  const s3 = await startTestS3(t)
+  const bucket = await s3.createBucket()
+  const env = { ...await testEnvironment(t), S3_BUCKET: bucket, S3_ENDPOINT: s3.endpoint, S3_REGION: s3.region, AWS_ACCESS_KEY_ID: s3.credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: s3.credentials.secretAccessKey, PORT: '0', LOG_LEVEL: 'info', SHUTDOWN_DRAIN_SECONDS: '0' }
+  const built = run(t, process.execPath, ['--disable-warning=ExperimentalWarning', '--import', TELL_COMPILING, builtCli(), 'serve'], env)
+  const [, url] = await built.output(/"listening":"([^"]+)"/)
+  t.match(built.stderr(), /compiled/, 'but before, the rules of its configuration')
+  const before = built.stderr()
+
+  const { call } = await startService(t, s3)
+  const token = await createTestToken('ada')
+  const upload = { policy: 'pictures', filename: 'a.png', contentType: 'image/png', sizeBytes: 100 }
+  const requests: ReadonlyArray<readonly [method: 'GET' | 'POST', path: string, body?: unknown]> = [
+    ['POST', '/uploads', upload],
+    ['POST', '/uploads', { ...upload, sizeBytes: 'many', more: true }],
+    ['POST', '/uploads/batch', { uploads: [upload, { ...upload, policy: 'none' }] }],
+    ['POST', '/uploads/batch', { uploads: Array.from({ length: 101 }, () => upload) }],
+    ['GET', '/files?status=pending&limit=2'],
+    ['GET', '/files?limit=many&more=true'],
+    ['GET', '/policies'],
+    ['GET', '/usage'],
+    ['POST', '/downloads', { fileId: 'none' }],
+    ['GET', '/openapi.json'],
+    ['GET', '/openapi.yaml']
+  ]
+  for (const [method, path, body] of requests) {
+    const reply = await fetch(url + path, { method, headers: { authorization: `Bearer ${token}`, ...(body !== undefined && { 'content-type': 'application/json' }) }, ...(body !== undefined && { body: JSON.stringify(body) }) })
+    const expected = await call(method, path, { token, body })
+    const text = await reply.text()
+    t.equal(reply.status, expected.statusCode, `${method} ${path}: ${text.slice(0, 200)}`)
+    t.equal(reply.headers.get('content-type'), expected.headers['content-type'])
+    t.equal(withoutChance(text), withoutChance(expected.body), `${method} ${path}`)
+  }
+  t.equal(built.stderr(), before)
+})
+
+/** Ids, times and signatures differ from request to request. */
+function withoutChance (text: string): string {
+  return text.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'ID').replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
+    .replace(/"url":"[^"]*"/g, '"url":"URL"').replace(/"(nextCursor)":"[^"]*"/g, '"$1":"CURSOR"')
+}
