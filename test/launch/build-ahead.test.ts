@@ -21,6 +21,7 @@ t.test('all that routes check and write by is compiled when the service is built
     t.same(schemas.filter(route => !programs.has(schemaKey(route))), [])
   }
   for (const key of programs.keys()) if (!bundle.includes(key)) t.fail(`${key} is not in the bundle`)
+  t.ok(bundle.includes('operationId: createUploads'), 'so is openapi.yaml')
 })
 
 /** Tells each function that is made of a text, as compilers of schemas do. */
