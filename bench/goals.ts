@@ -1,4 +1,4 @@
-import { CREATE, ON_POSTGRES, RIVALS } from './measure-rivals.js'
+import { besideOf, ON_POSTGRES, RIVALS } from './measure-rivals.js'
 import type { SignatureRound } from './measure-signatures.js'
 import type { TargetRound } from './measure-targets.js'
 import type { Measure, Round } from './measure.js'
@@ -19,8 +19,8 @@ export function findMissed (create: readonly Round[], signatures: readonly Signa
     { what: 'A signature against `getSignedUrl`', ratio: signerRatio('put', signatures).median, least: 30 },
     { what: 'The URL of a part against `getSignedUrl`', ratio: signerRatio('part', signatures).median, least: 80 },
     { what: 'A form against `createPresignedPost`', ratio: signerRatio('form', signatures).median, least: 4 },
-    ...(rivals.length === 0 ? [] : RIVALS.flatMap(({ label, against, goal }) => goal === null ? [] : [{ what: `${against}, against: ${label},`, ratio: spread(rivals.map(round => cost(label, round) / cost(against, round))).median, least: goal }])),
-    ...(rivals.length === 0 ? [] : [{ what: '`POST /uploads` on PostgreSQL against SQLite', ratio: spread(rivals.map(round => cost(CREATE, round) / cost(ON_POSTGRES, round))).median, least: 1 / 1.2 }]),
+    ...(rivals.length === 0 ? [] : RIVALS.flatMap(({ label, against, goal }) => goal === null ? [] : [{ what: `${against}, against: ${label},`, ratio: spread(rivals.map(round => cost(label, round) / cost(besideOf(label), round))).median, least: goal }])),
+    ...(rivals.length === 0 ? [] : [{ what: '`POST /uploads` on PostgreSQL against SQLite', ratio: spread(rivals.map(round => cost(besideOf(ON_POSTGRES), round) / cost(ON_POSTGRES, round))).median, least: 1 / 1.2 }]),
     ...(oneCaller.length === 0 ? [] : [{ what: `A file of ${HUNDRED.label} against a call for it alone`, ratio: spread(oneCaller.map(round => cost(CREATES[0].label, round) / (cost(HUNDRED.label, round) / HUNDRED.items))).median, least: 5 }]),
     ...(starts === null ? [] : [{ what: 'The start of presignd against that of bare Fastify', ratio: spread(starts.rounds.map(({ presignd, jwt }) => jwt.readyCpuMs / presignd.readyCpuMs)).median, least: 1 / 1.3 }])
   ]

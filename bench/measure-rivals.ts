@@ -12,8 +12,8 @@ import { benchEnvironment, startProgram, startServer, UPLOAD, userHeaders, type 
 
 const INSTALLED = fileURLToPath(new URL('rivals/installed/', import.meta.url))
 
-export const CREATE = 'presignd, `POST /uploads`'
-export const PART = 'presignd, URL of a part for Uppy'
+const CREATE = '`POST /uploads`'
+const PART = 'URL of a part'
 export const ON_POSTGRES = 'presignd on PostgreSQL'
 
 /** What presignd is held against, and how many times cheaper it has to be. */
@@ -26,6 +26,9 @@ export const RIVALS: ReadonlyArray<{ readonly label: string, readonly against: s
   { label: 'Next.js route with `getSignedUrl`', against: CREATE, goal: 18 }
 ]
 
+/** The measure of presignd that was taken right before that of a rival. */
+export const besideOf = (label: string): string => `presignd beside: ${label}`
+
 /** Installs and builds the rivals, once. */
 export function installRivals (): void {
   const run = (command: string, ...args: string[]): void => {
@@ -35,7 +38,7 @@ export function installRivals (): void {
   run(process.execPath, 'node_modules/next/dist/bin/next', 'build')
 }
 
-/** What people use or write instead, each in a process of its own, in the same rounds as presignd. */
+/** What people use or write instead, each in a process of its own, with presignd measured anew before each of them. */
 export async function measureRivals (fileOf: Awaited<ReturnType<typeof compile>>, parent: string, generator: LoadGenerator, plan: Plan): Promise<TargetRound[]> {
   const folder = join(parent, 'rivals')
   const postgresFolder = join(parent, 'postgres')
@@ -72,7 +75,8 @@ export async function measureRivals (fileOf: Awaited<ReturnType<typeof compile>>
     const hasSignature = (body: string): void => {
       if (!/X-Amz-Signature/i.test(body)) throw new Error(`A reply has no signature: ${body.slice(0, 200)}`)
     }
-    return await measureTargets(Object.entries(requests).map(([label, { child, request }]) => ({ label, child, request, check: hasSignature })), generator, plan)
+    const target = (label: string, name: string): Target => ({ ...requests[name] as Pick<Target, 'child' | 'request'>, label, check: hasSignature })
+    return await measureTargets(RIVALS.flatMap(({ label, against }) => [target(besideOf(label), against), target(label, label)]), generator, plan, 2)
   } finally {
     for (const program of started) await program.stop()
     await postgres.stop()
