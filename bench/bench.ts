@@ -12,6 +12,7 @@ import { measureGarbage } from './measure-garbage.js'
 import { measureGrowth } from './measure-growth.js'
 import { measureOperations } from './measure-operations.js'
 import { measureSoak } from './measure-soak.js'
+import { measureTurns } from './measure-turns.js'
 import { installRivals, measureRivals } from './measure-rivals.js'
 import { measureStarts } from './measure-start.js'
 import { measureSignatures } from './measure-signatures.js'
@@ -45,7 +46,7 @@ const growthRows = Number(rowsText)
 if (!Number.isSafeInteger(growthRows) || growthRows < 1) throw new RangeError(`--rows takes a number of rows, not "${rowsText}"`)
 const soakMinutes = Number(soakText ?? 1)
 if (!(soakMinutes > 0)) throw new RangeError(`--soak takes a number of minutes, not "${soakText}"`)
-const NOTHING_ELSE = { rivals: [], operations: { all: [], oneCaller: [] }, complete: [], growth: [], starts: null, calm: [], garbage: null }
+const NOTHING_ELSE = { rivals: [], operations: { all: [], oneCaller: [] }, complete: [], growth: [], starts: null, calm: [], turns: [], garbage: null }
 const startedAt = new Date()
 if (!isQuick && soakText === undefined) installRivals()
 const loadBefore = loadavg()[0] ?? 0
@@ -92,6 +93,7 @@ async function measureRest () {
   return {
     growth: await measureGrowth(fileOf, folder, growthRows, generator, GROWTH),
     calm: await measureCalm(fileOf, folder, generator, CALM_ROUNDS),
+    turns: await measureTurns(fileOf, folder),
     garbage: await measureGarbage(fileOf, folder, generator),
     starts: await measureStarts(fileOf, folder, STARTS),
     rivals: await measureRivals(fileOf, folder, generator, RIVALS),

@@ -32,5 +32,6 @@ const entryPoints = {
   store: 'bench/store.ts',
   signatures: 'bench/signatures.ts',
   'load-generator': 'bench/load-generator.ts',
-  'cpu-probe': 'bench/cpu-probe.ts'
+  'cpu-probe': 'bench/cpu-probe.ts',
+  'turn-probe': 'bench/turn-probe.ts'
 }

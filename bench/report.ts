@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { availableParallelism, cpus, loadavg } from 'node:os'
 import { PER_SECOND, type CalmRound } from './measure-calm.js'
+import type { Turns } from './measure-turns.js'
 import { GROWING, labelOf, SMALL_ROWS } from './measure-growth.js'
 import { JWT, type OperationRounds } from './measure-operations.js'
 import { besideOf, RIVALS } from './measure-rivals.js'
@@ -29,6 +30,7 @@ export interface Results {
   /** Null where none were measured. */
   readonly starts: Starts | null
   readonly calm: readonly CalmRound[]
+  readonly turns: readonly Turns[]
   /** KiB of each request; null where it was not measured. */
   readonly garbage: Readonly<Record<'presignd' | 'jwt', number>> | null
   readonly startedAt: Date
@@ -153,6 +155,16 @@ function renderRejections (rounds: readonly TargetRound[]): string[] {
   ]
 }
 
+function renderTurns (turns: readonly Turns[]): string[] {
+  if (turns.length === 0) return []
+  return [
+    '| longest turn of the event loop, ms, one request at a time | the first after the start | those after it |',
+    '|---|---|---|',
+    ...turns.map(({ label, first, later }) => `| ${label} | ${tenth(first)} | ${renderSpread(spread(later), tenth)} |`),
+    ''
+  ]
+}
+
 function renderCalm (rounds: readonly CalmRound[]): string[] {
   if (rounds.length === 0) return []
   return [
@@ -167,7 +179,7 @@ function renderCalm (rounds: readonly CalmRound[]): string[] {
 const cpu = (label: string, round: TargetRound): number => (round.get(label) as Measure).cpuUsPerRequest
 const cpuOf = (label: string, rounds: readonly TargetRound[]): string => renderSpread(spread(rounds.map(round => cpu(label, round))), whole)
 
-export function renderReport ({ signatures, rounds, operations, rivals, complete, growth, growthRows, starts, calm, garbage, startedAt, loadBefore, rows, checkedUrls }: Results): string {
+export function renderReport ({ signatures, rounds, operations, rivals, complete, growth, growthRows, starts, calm, turns, garbage, startedAt, loadBefore, rows, checkedUrls }: Results): string {
   const cells = [...rounds].map(([connections, rounds]) => ({ connections, rounds, heading: connections === 1 ? '1 connection' : `${connections} connections` }))
   const lines = [
     '| presignd, in processor time per request | ' + cells.map(({ heading }) => heading).join(' | ') + ' |',
@@ -184,7 +196,7 @@ export function renderReport ({ signatures, rounds, operations, rivals, complete
       lines.push(`| ${LABELS[name]} | ${renderSpread(cpu, whole)} | ${renderSpread(rate, whole)} | ${renderSpread(late, tenth)} | ${renderSpread(lateRatio, times)} |`)
     }
   }
-  lines.push('', ...renderRivals(rivals), ...renderOperations(operations.all, complete), ...renderBatches(operations.oneCaller), ...renderRejections(operations.all), ...renderGrowth(growth, growthRows), ...renderCalm(calm), ...renderStarts(starts), ...renderSignatures(signatures))
+  lines.push('', ...renderRivals(rivals), ...renderOperations(operations.all, complete), ...renderBatches(operations.oneCaller), ...renderRejections(operations.all), ...renderGrowth(growth, growthRows), ...renderCalm(calm), ...renderTurns(turns), ...renderStarts(starts), ...renderSignatures(signatures))
   if (garbage) lines.push('', `Garbage of a request: ${whole(garbage.presignd)} KiB of presignd, ${whole(garbage.jwt)} KiB of the bare server.`)
   const rates = spread((cells[0]?.rounds ?? []).map(round => round.jwt.requestsPerSecond))
   if (rates.max / rates.min > NOISY_SPREAD) lines.push('', '**Noisy machine: trust CPU ratios only.**')

@@ -27,7 +27,7 @@ export const UPLOAD = { filename: 'holiday in 2026.png', contentType: 'image/png
 const POLICIES = `policies:
   pictures:
     contentTypes: [image/png, image/jpeg]
-    maxSize: 10MiB
+    maxSize: 5GiB
     key: "pictures/{owner}/{fileId}{ext}"
 `
 

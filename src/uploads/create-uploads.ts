@@ -35,10 +35,11 @@ export interface CreatedUpload {
  * @throws {ApiError} IDEMPOTENCY_KEY_REUSED: this key came with another request
  */
 export async function createUploads (services: Services, user: User, bodies: readonly CreateUploadBody[], { idempotencyKey, space = 'single', ...origin }: CreateOptions = {}): Promise<Array<CreatedUpload | ApiError>> {
+  const wait = takeTurns()
   const hash = idempotencyKey === undefined ? '' : fingerprint(bodies)
   // All that a batch could have made, so that a shorter one is not taken for a new one.
   const keys = Array.from({ length: idempotencyKey === undefined ? 0 : space === 'batch' ? MAX_BATCH_UPLOADS : 1 }, (_, index) => `${space}/${index}/${idempotencyKey}`)
-  const prepared = await settle(bodies, async (body, index) => await prepareUpload(services, user, body, idempotencyKey === undefined ? null : { key: keys[index] as string, hash }, origin))
+  const prepared = await settle(bodies, wait, async (body, index) => await prepareUpload(services, user, body, idempotencyKey === undefined ? null : { key: keys[index] as string, hash }, origin))
   const earlier = idempotencyKey === undefined ? new Map() : await findEarlier(services, user, prepared, keys, hash)
 
   const fresh = prepared.filter((item): item is Exclude<typeof item, ApiError> => !(item instanceof ApiError) && !earlier.has(item.file.idempotency?.key ?? ''))
@@ -55,7 +56,7 @@ export async function createUploads (services: Services, user: User, bodies: rea
   const isRaced = idempotencyKey !== undefined && [...inserted.values()].some(({ outcome }) => outcome !== 'inserted')
   const raced = isRaced ? await findEarlier(services, user, prepared, keys, hash) : new Map<string, File>()
 
-  return await settle(prepared, async item => {
+  return await settle(prepared, wait, async item => {
     if (item instanceof ApiError) throw item
     const key = item.file.idempotency?.key ?? ''
     const known = earlier.get(key) ?? raced.get(key)
@@ -105,11 +106,10 @@ export function quotaExceeded (policy: string, result: Inserted | undefined): Ap
 }
 
 /** One after the other, each failing alone. On SQLite nothing here waits for anything. */
-async function settle<Item, Result> (items: readonly Item[], run: (item: Item, index: number) => Promise<Result>): Promise<Array<Result | ApiError>> {
+async function settle<Item, Result> (items: readonly Item[], wait: () => Promise<void>, run: (item: Item, index: number) => Promise<Result>): Promise<Array<Result | ApiError>> {
   const results: Array<Result | ApiError> = []
-  const wait = takeTurns()
   for (const [index, item] of items.entries()) {
-    if (index > 0) await wait()
+    if (items.length > 1) await wait()
     try {
       results.push(await run(item, index))
     } catch (error) {
