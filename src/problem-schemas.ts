@@ -17,7 +17,7 @@ export const Problem = Type.Object({
   message: Type.Optional(Type.String({ description: 'The detail once more, on the addresses for Uppy, whose clients show it.' })),
   requestId: Type.String({ description: 'Under this id the request is in the log; also in the header x-request-id.' }),
   retryAfterSeconds: Type.Optional(Type.Integer({ description: 'When to try again; also in the header retry-after.' })),
-  errors: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() }), { description: 'With INVALID_REQUEST: which fields are wrong.' }))
+  errors: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() }), { description: 'With INVALID_REQUEST: which fields are wrong, twenty at most, and of a body with a thousand values the first one alone.' }))
 }, { $id: 'Problem', description: 'An error, as RFC 9457 describes it.' })
 
 /** The codes that any route may answer with, whatever it does. */

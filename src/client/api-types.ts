@@ -724,7 +724,7 @@ export interface components {
       requestId: string;
       /** @description When to try again; also in the header retry-after. */
       retryAfterSeconds?: number;
-      /** @description With INVALID_REQUEST: which fields are wrong. */
+      /** @description With INVALID_REQUEST: which fields are wrong, twenty at most, and of a body with a thousand values the first one alone. */
       errors?: {
         path: string;
         message: string;
