@@ -24,8 +24,9 @@ t.test('all that routes check and write by is compiled when the service is built
   t.ok(bundle.includes('operationId: createUploads'), 'so is openapi.yaml')
 })
 
-/** Tells each function that is made of a text, as compilers of schemas do. */
+/** Tells each function that is made of a text, as compilers of schemas do; at SIGUSR2, that this was all so far. */
 const TELL_COMPILING = `data:text/javascript,${encodeURIComponent(`
+  process.on('SIGUSR2', () => process.stderr.write('so far\\n'))
   globalThis.Function = new Proxy(Function, { construct (target, args, newTarget) {
     process.stderr.write('compiled ' + args.at(-1).length + '\\n')
     return Reflect.construct(target, args, newTarget)
@@ -37,8 +38,8 @@ t.test('the service that was built compiles nothing once it listens, and says th
   const env = { ...await testEnvironment(t), S3_BUCKET: bucket, S3_ENDPOINT: s3.endpoint, S3_REGION: s3.region, AWS_ACCESS_KEY_ID: s3.credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: s3.credentials.secretAccessKey, PORT: '0', LOG_LEVEL: 'info', SHUTDOWN_DRAIN_SECONDS: '0' }
   const built = run(t, process.execPath, ['--disable-warning=ExperimentalWarning', '--import', TELL_COMPILING, builtCli(), 'serve'], env)
   const [, url] = await built.output(/"listening":"([^"]+)"/)
-  t.match(built.stderr(), /compiled/, 'but before, the rules of its configuration')
-  const before = built.stderr()
+  built.child.kill('SIGUSR2')
+  await built.output(/so far/)
 
   const { call } = await startService(t, s3)
   const token = await createTestToken('ada')
@@ -64,7 +65,11 @@ t.test('the service that was built compiles nothing once it listens, and says th
     t.equal(reply.headers.get('content-type'), expected.headers['content-type'])
     t.equal(withoutChance(text), withoutChance(expected.body), `${method} ${path}`)
   }
-  t.equal(built.stderr(), before)
+  built.child.kill('SIGUSR2')
+  const [told] = await built.output(/^[^]*so far[^]*so far/)
+  const [before, after] = told.split('so far')
+  t.match(before, /compiled/, 'the rules of its configuration')
+  t.equal(after, '\n')
 })
 
 /** Ids, times and signatures differ from request to request. */
