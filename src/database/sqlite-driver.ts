@@ -6,6 +6,11 @@ export interface SqliteFile {
   close (): void
 }
 
+/** A statement that is done once for each list of parameters. */
+export interface RepeatedQuery extends CompiledQuery {
+  readonly repeated: ReadonlyArray<readonly unknown[]>
+}
+
 interface State {
   file: SqliteFile | null
   transaction: { readonly of: Connection, readonly ended: Promise<void>, readonly end: () => void } | null
@@ -52,10 +57,12 @@ class Connection implements DatabaseConnection {
     this.#state = state
   }
 
-  async executeQuery<Row> ({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
+  async executeQuery<Row> ({ sql, parameters, repeated }: CompiledQuery & Partial<RepeatedQuery>): Promise<QueryResult<Row>> {
     const state = this.#state
     while (state.transaction && state.transaction.of !== this) await state.transaction.ended
-    const { rows, changes } = (state.file as SqliteFile).run(sql, parameters)
+    const file = state.file as SqliteFile
+    if (repeated) return { rows: repeated.map(each => ({ changes: Number(file.run(sql, each).changes) })) as Row[] }
+    const { rows, changes } = file.run(sql, parameters)
     return { rows: rows as Row[], ...(changes !== undefined && { numAffectedRows: BigInt(changes) }) }
   }
 

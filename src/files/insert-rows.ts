@@ -1,6 +1,6 @@
 import { CompiledQuery, PostgresAdapter, type Transaction } from 'kysely'
-import { withParameters } from '../database/prepare-query.js'
 import type { Database } from '../database/schema.js'
+import type { RepeatedQuery } from '../database/sqlite-driver.js'
 import type { newRow } from './file-row.js'
 
 type NewRow = ReturnType<typeof newRow>
@@ -8,7 +8,8 @@ type NewRow = ReturnType<typeof newRow>
 /** By which columns have a value, a few dozen at most: a value that is bound takes its time, also when it is null. */
 const inserts = new Map<number, CompiledQuery>()
 
-function insertOne (row: NewRow): CompiledQuery {
+/** The same rows with the statement that inserts each of them. */
+function prepareRow (row: NewRow): { insert: CompiledQuery, parameters: unknown[] } {
   const parameters: unknown[] = []
   let filled = 0
   for (const name in row) {
@@ -21,7 +22,7 @@ function insertOne (row: NewRow): CompiledQuery {
     const names = Object.entries(row).filter(([, value]) => value !== null).map(([name]) => name)
     inserts.set(filled, insert = CompiledQuery.raw(`insert into files (${names.join(', ')}) values (${names.map(() => '?').join(', ')}) on conflict do nothing`))
   }
-  return withParameters(insert, parameters)
+  return { insert, parameters }
 }
 
 /** With all the metadata that a request may bring, half a megabyte. */
@@ -46,10 +47,19 @@ export async function insertRows (transaction: Transaction<Database>, rows: read
     }
     return inserted
   }
-  for (const row of rows) {
+  for (let begin = 0; begin < rows.length;) {
     await wait()
-    const { numAffectedRows } = await transaction.executeQuery(insertOne(row))
-    if (numAffectedRows === 1n) inserted.add(row.id)
+    const { insert, parameters } = prepareRow(rows[begin] as NewRow)
+    const repeated = [parameters]
+    while (repeated.length < 16 && begin + repeated.length < rows.length) {
+      const next = prepareRow(rows[begin + repeated.length] as NewRow)
+      if (next.insert !== insert) break
+      repeated.push(next.parameters)
+    }
+    const query: RepeatedQuery = { sql: insert.sql, query: insert.query, queryId: insert.queryId, parameters: [], repeated }
+    const { rows: changes } = await transaction.executeQuery<{ changes: number }>(query)
+    for (const [index, { changes: made }] of changes.entries()) if (made === 1) inserted.add((rows[begin + index] as NewRow).id)
+    begin += repeated.length
   }
   return inserted
 }
