@@ -1,6 +1,6 @@
 import type { PresignedRequest, PresignGet } from './object-storage.js'
 import { beginOfLife, responseOverrides } from './s3-presign.js'
-import { encode, encodePath } from './sigv4.js'
+import { encode, encodePath } from './percent-encoding.js'
 
 /** A distribution whose paths are the keys of the bucket behind it. */
 export interface CloudFrontOptions {

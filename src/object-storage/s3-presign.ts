@@ -3,7 +3,7 @@ import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { ApiError } from '../errors.js'
 import type { Checksum, ObjectLocation, ObjectStorage, PresignedRequest, PresignGet } from './object-storage.js'
-import { CONTENT_SHA256, HOLE, UNSIGNED_PAYLOAD, type RequestToSign, type SigningKey } from './sigv4.js'
+import { CONTENT_SHA256, UNSIGNED_PAYLOAD, type RequestToSign, type SigningKey } from './sigv4.js'
 import { createSigner, toSigningError, type SignerName } from './signer.js'
 
 export interface PresignOptions {
@@ -110,17 +110,12 @@ export function createPresign ({ client, bindsPayload, signer: signerName = 'bui
         const query = withPayload([['partNumber', partNumber], ['uploadId', multipartUploadId], ['x-id', 'UploadPart']], headers)
         return { method: 'PUT', bucketUrl, key: upload.key, query, headers, signedAt, expiresInSeconds }
       }
-      const signSized = parts.length > 1 ? signer.presignAlike?.(key, requestFor(HOLE, { 'content-length': HOLE })) : undefined
       const presigned = []
       for (const [index, { partNumber, sizeBytes, checksum }] of parts.entries()) {
         if (index > 0 && index % PARTS_PER_TURN === 0) await nextTurn()
-        const number = String(partNumber)
-        if (signSized && sizeBytes !== null && checksum === null) presigned.push({ partNumber, url: signSized(number, String(sizeBytes)), headers: {} })
-        else {
-          const headers = checksumHeaders(checksum, bindsPayload)
-          if (sizeBytes !== null) headers['content-length'] = String(sizeBytes)
-          presigned.push({ partNumber, url: await signer.presignUrl(key, requestFor(number, headers), upload.bucket), headers: headersToSend(headers) })
-        }
+        const headers = checksumHeaders(checksum, bindsPayload)
+        if (sizeBytes !== null) headers['content-length'] = String(sizeBytes)
+        presigned.push({ partNumber, url: await signer.presignUrl(key, requestFor(String(partNumber), headers), upload.bucket), headers: headersToSend(headers) })
       }
       return { parts: presigned, expiresAt }
     },

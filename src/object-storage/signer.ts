@@ -1,6 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { ApiError } from '../errors.js'
-import { presignAlike, presignUrl, signPostPolicy, type RequestToSign, type SigningKey } from './sigv4.js'
+import { presignUrl, signPostPolicy, type RequestToSign, type SigningKey } from './sigv4.js'
 
 /** The functions of sigv4.ts, or the commands of the AWS SDK: the same texts by both. */
 export type SignerName = 'built-in' | 'sdk'
@@ -8,13 +8,11 @@ export type SignerName = 'built-in' | 'sdk'
 /** Makes the texts that carry signatures. */
 export interface Signer {
   presignUrl (key: SigningKey, request: RequestToSign, bucket: string): string | Promise<string>
-  /** Undefined where it would not be cheaper than signing each by itself. */
-  presignAlike?: typeof presignAlike
   signPostPolicy (key: SigningKey, form: Parameters<typeof signPostPolicy>[1]): Record<string, string> | Promise<Record<string, string>>
 }
 
 export function createSigner (name: SignerName, client: S3Client): Signer {
-  return name === 'sdk' ? loadSdkSigner(client) : { presignUrl, presignAlike, signPostPolicy }
+  return name === 'sdk' ? loadSdkSigner(client) : { presignUrl, signPostPolicy }
 }
 
 /** With the first signature: most never need it. */

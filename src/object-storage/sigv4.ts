@@ -1,4 +1,6 @@
 import { createHmac, hash } from 'node:crypto'
+import { createHmacSha256 } from './hmac-sha256.js'
+import { encode, encodePath } from './percent-encoding.js'
 
 /**
  * Signature Version 4 for presigned requests, over values that are known already: no request leaves from here.
@@ -31,56 +33,66 @@ const ALGORITHM = 'AWS4-HMAC-SHA256'
 export const UNSIGNED_PAYLOAD = 'UNSIGNED-PAYLOAD'
 export const CONTENT_SHA256 = 'x-amz-content-sha256'
 
-/** The URL that carries the signature. A signed header `x-amz-content-sha256` binds the body, too. */
-export function presignUrl (key: SigningKey, request: RequestToSign): string {
-  const { canonicalRequest, url, sign } = describe(key, request)
-  return insertSignature(url, sign(canonicalRequest))
-}
-
-/** Stands for a value of a query and of a header that differs from one URL to the next. */
-export const HOLE = '~~hole~~'
-
 /**
- * Signs requests that differ in two values alone, where `request` has a `HOLE`: the second one is in a header. Neither
- * may need encoding. Several times cheaper than signing each by itself.
- * @throws when `request` has the text of a `HOLE` in other places
+ * The URL that carries the signature. A signed header `x-amz-content-sha256` binds the body, too. Requests of one second that differ
+ * in their values alone share all that is put together from the rest.
  */
-export function presignAlike (key: SigningKey, request: RequestToSign): (inQuery: string, inHeader: string) => string {
-  const { canonicalRequest, url, sign } = describe(key, request)
-  const [beforeQuery, beforeHeader, rest, ...others] = canonicalRequest.split(HOLE)
-  const [head, tail] = url.split(HOLE) as [string, string]
-  if (rest === undefined || others.length > 0) throw new Error('The request must have exactly two holes, in the query and in a header')
-  return (inQuery, inHeader) => insertSignature(head + inQuery + tail, sign(beforeQuery + inQuery + beforeHeader + inHeader + rest))
+export function presignUrl (key: SigningKey, request: RequestToSign): string {
+  const { query, headers } = request
+  const values = [encodePath(request.key), String(request.expiresInSeconds)]
+  let names = `${request.method} ${request.bucketUrl.href}`
+  for (const [name, value] of query) {
+    names += `&${name}`
+    values.push(encode(value))
+  }
+  for (const name in headers) {
+    names += `:${name}`
+    values.push(oneSpaced(headers[name] as string))
+  }
+  const moment = momentOf(key, request.signedAt)
+  let template = moment.templates.get(names)
+  if (!template) moment.templates.set(names, template = makeTemplate(moment, request))
+  return template(values)
 }
 
-function describe (key: SigningKey, { method, bucketUrl, key: objectKey, query, headers, signedAt, expiresInSeconds }: RequestToSign) {
-  const { scope, amzDate, derivedKey, encodedCredential, encodedToken } = momentOf(key, signedAt)
+/** Makes the URL of such a request, given key, lifetime, and the values of its query and headers, encoded. */
+type Template = (values: readonly string[]) => string
+
+function makeTemplate ({ scope, amzDate, hmac, encodedCredential, encodedToken }: Moment, { method, bucketUrl, query, headers }: RequestToSign): Template {
+  const holes = new Map([...query.map(([name]) => name), ...Object.keys(headers)].map((name, index) => [name, `{${index + 2}}`]))
   const names = [...Object.keys(headers), 'host'].sort()
-  let canonicalHeaders = ''
-  for (const name of names) canonicalHeaders += `${name}:${name === 'host' ? bucketUrl.host : oneSpaced(headers[name] as string)}\n`
+  const signedHeaders = `X-Amz-SignedHeaders=${names.join('%3B')}`
   const parameters = [
     `X-Amz-Algorithm=${ALGORITHM}`,
     `X-Amz-Credential=${encodedCredential}`,
     `X-Amz-Date=${amzDate}`,
-    `X-Amz-Expires=${expiresInSeconds}`,
-    `X-Amz-SignedHeaders=${names.join('%3B')}`
+    'X-Amz-Expires={1}',
+    ...(encodedToken === null ? [] : [`X-Amz-Security-Token=${encodedToken}`]),
+    signedHeaders,
+    ...query.map(([name]) => `${name}=${holes.get(name)}`)
   ]
-  if (encodedToken !== null) parameters.push(`X-Amz-Security-Token=${encodedToken}`)
-  for (const [name, value] of query) parameters.push(`${name}=${encode(value)}`)
-  const path = bucketUrl.pathname + encodePath(objectKey)
+  const path = `${bucketUrl.pathname}{0}`
   // The order of the names, since none of them begins with another one.
   const canonicalQuery = parameters.sort().join('&')
-  return {
-    canonicalRequest: `${method}\n${path}\n${canonicalQuery}\n${canonicalHeaders}\n${names.join(';')}\n${headers[CONTENT_SHA256] ?? UNSIGNED_PAYLOAD}`,
-    url: `${bucketUrl.origin}${path}?${canonicalQuery}`,
-    sign: (canonicalRequest: string) => hmac(derivedKey, `${ALGORITHM}\n${amzDate}\n${scope}\n${hash('sha256', canonicalRequest)}`)
-  }
+  const canonicalHeaders = names.map(name => `${name}:${name === 'host' ? bucketUrl.host : holes.get(name)}\n`).join('')
+  const canonicalRequest = fill(`${method}\n${path}\n${canonicalQuery}\n${canonicalHeaders}\n${names.join(';')}\n${holes.get(CONTENT_SHA256) ?? UNSIGNED_PAYLOAD}`)
+  // The signature is where its name is in the order of names, as the SDK has it.
+  const [head, tail] = `${bucketUrl.origin}${path}?${canonicalQuery}`.split(signedHeaders) as [string, string]
+  const before = fill(`${head}X-Amz-Signature=`)
+  const after = fill(`&${signedHeaders}${tail}`)
+  const toSign = `${ALGORITHM}\n${amzDate}\n${scope}\n`
+  return values => before(values) + hmac(toSign + hash('sha256', canonicalRequest(values))) + after(values)
 }
 
-/** Where its name comes in the order of names, as the SDK has it. */
-function insertSignature (url: string, signature: string): string {
-  const at = url.indexOf('&X-Amz-SignedHeaders=')
-  return `${url.slice(0, at)}&X-Amz-Signature=${signature}${url.slice(at)}`
+/** Puts values where the text has their index in braces, which appear in it nowhere else. */
+function fill (text: string): (values: readonly string[]) => string {
+  const [first = '', ...rest] = text.split(/\{(\d+)\}/)
+  const pieces = Array.from({ length: rest.length / 2 }, (_, index) => ({ at: Number(rest[index * 2]), text: rest[index * 2 + 1] as string }))
+  return values => {
+    let filled = first
+    for (const { at, text } of pieces) filled += values[at] + text
+    return filled
+  }
 }
 
 /** The fields of a form, in order, without the file; their names need no escape. Each of them is bound by equality, and so are bucket and key. */
@@ -94,16 +106,16 @@ export function signPostPolicy (key: SigningKey, { bucket, objectKey, fields, le
   readonly signedAt: Date
   readonly expiresAt: Date
 }): Record<string, string> {
-  const { derivedKey, common, commonConditions } = momentOf(key, signedAt)
+  const { hmac, common, commonConditions } = momentOf(key, signedAt)
   let conditions = `["content-length-range",${lengthRange[0]},${lengthRange[1]}]`
   for (const name in fields) conditions += equals(name, fields[name] as string)
   conditions += equals('bucket', bucket) + commonConditions + equals('key', objectKey)
   const policy = Buffer.from(`{"expiration":"${expiresAt.toISOString().slice(0, 19)}Z","conditions":[${conditions}]}`).toString('base64')
-  return { ...fields, bucket, ...common, key: objectKey, Policy: policy, 'X-Amz-Signature': hmac(derivedKey, policy) }
+  return { ...fields, bucket, ...common, key: objectKey, Policy: policy, 'X-Amz-Signature': hmac(policy) }
 }
 
 const equals = (name: string, value: string): string => `,{"${name}":${JSON.stringify(value)}}`
-type Moment = ReturnType<typeof startDay> & { readonly second: number, readonly amzDate: string, readonly common: Readonly<Record<string, string>>, readonly commonConditions: string }
+type Moment = ReturnType<typeof startDay> & { readonly second: number, readonly amzDate: string, readonly common: Readonly<Record<string, string>>, readonly commonConditions: string, readonly templates: Map<string, Template> }
 const lastMoments = new WeakMap<SigningKey, Moment>()
 
 /** What the signatures of a second share, and those of a day: four of the five HMACs of each above all. */
@@ -115,7 +127,7 @@ function momentOf (key: SigningKey, signedAt: Date): Moment {
   const date = amzDate.slice(0, 8)
   const day = last?.amzDate.startsWith(date) ? last : startDay(key, date)
   const common = { 'X-Amz-Algorithm': ALGORITHM, 'X-Amz-Credential': `${key.accessKeyId}/${day.scope}`, 'X-Amz-Date': amzDate, ...(key.sessionToken !== undefined && { 'X-Amz-Security-Token': key.sessionToken }) }
-  const moment = { ...day, second, amzDate, common, commonConditions: Object.entries(common).map(([name, value]) => equals(name, value)).join('') }
+  const moment = { ...day, second, amzDate, common, commonConditions: Object.entries(common).map(([name, value]) => equals(name, value)).join(''), templates: new Map<string, Template>() }
   lastMoments.set(key, moment)
   return moment
 }
@@ -125,25 +137,10 @@ function startDay (key: SigningKey, date: string) {
   const scope = steps.join('/')
   return {
     scope,
-    derivedKey: steps.reduce((parent, step) => createHmac('sha256', parent).update(step).digest(), Buffer.from(`AWS4${key.secretAccessKey}`)),
+    hmac: createHmacSha256(steps.reduce((parent, step) => createHmac('sha256', parent).update(step).digest(), Buffer.from(`AWS4${key.secretAccessKey}`))),
     encodedCredential: encode(`${key.accessKeyId}/${scope}`),
     encodedToken: key.sessionToken === undefined ? null : encode(key.sessionToken)
   }
 }
 
-function hmac (key: Buffer, text: string): string {
-  return createHmac('sha256', key).update(text).digest('hex')
-}
-
 const oneSpaced = (value: string): string => /\s/.test(value) ? value.trim().replace(/\s+/g, ' ') : value
-
-/** A key as the path of a URL, without the slash before it. */
-export function encodePath (key: string): string {
-  return /^[\w.~/-]*$/.test(key) ? key : key.split('/').map(encode).join('/')
-}
-
-/** Every byte but the unreserved ones of RFC 3986. */
-export function encode (text: string): string {
-  if (/^[\w.~-]*$/.test(text)) return text
-  return encodeURIComponent(text).replace(/[!'()*]/g, character => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
-}

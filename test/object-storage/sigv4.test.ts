@@ -2,7 +2,7 @@ import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, DeleteObjectComm
 import { createPresignedPost } from '@aws-sdk/s3-presigned-post'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import t from 'tap'
-import { HOLE, presignAlike, presignUrl, signPostPolicy, type RequestToSign, type SigningKey } from '../../src/object-storage/sigv4.js'
+import { presignUrl, signPostPolicy, type RequestToSign, type SigningKey } from '../../src/object-storage/sigv4.js'
 
 /** A reproducible source of cases: mulberry32. The seed of a failing run is in its message. */
 const SEED = 20261125
@@ -86,9 +86,10 @@ t.test(`${CASES} random requests get the URL that the AWS SDK gives, byte for by
   const counts = new Map<string, number>()
   for (let index = 0; index < CASES; index++) {
     const { key: signingKey, style, client } = pick(clients)
-    const bucket = `bucket-${random(100)}`
+    const bucket = `bucket-${random(3)}`
     const { command, ...request } = operation(bucket, keyName())
-    const signedAt = new Date(1_700_000_000_000 + random(1e8) * 1000)
+    // Most are of a second that others are of, too, under the same credentials: those share what is put together from their names.
+    const signedAt = new Date(1_700_000_000_000 + (random(10) === 0 ? random(1e8) : Math.floor(index / 500)) * 1000)
     const expiresInSeconds = 1 + random(604_800)
     const ours = presignUrl(signingKey, { ...request, query: [...request.query, UNSIGNED], bucketUrl: new URL(style.bucketUrl(bucket, signingKey.region)), signedAt, expiresInSeconds })
     const theirs = await getSignedUrl(client, command as GetObjectCommand, { signingDate: signedAt, expiresIn: expiresInSeconds, signableHeaders: new Set(Object.keys(request.headers)), unhoistableHeaders: SIGNED })
@@ -115,24 +116,6 @@ t.test('500 random forms get the fields that the AWS SDK gives', async t => {
     const ours = signPostPolicy(signingKey, { bucket, objectKey: key, fields: own, lengthRange: range, signedAt, expiresAt: new Date(policy.expiration) })
     if (!t.strictSame(ours, theirs.fields)) return
   }
-})
-
-t.test('2,000 random parts that are signed alike get the URL that each gets by itself', async t => {
-  for (let index = 0; index < 2000; index++) {
-    const { key: signingKey, style } = pick(clients)
-    const rest = { method: 'PUT' as const, bucketUrl: new URL(style.bucketUrl('bucket', signingKey.region)), key: keyName(), signedAt: new Date(1_700_000_000_000 + random(1e8) * 1000), expiresInSeconds: 1 + random(604_800) }
-    const requestOf = (partNumber: string, length: string) => ({ ...rest, query: [['uploadId', word(20)], ['partNumber', partNumber], UNSIGNED] as const, headers: { 'content-length': length } })
-    const begin = state
-    const sign = presignAlike(signingKey, requestOf(HOLE, HOLE))
-    for (const [partNumber, length] of [['1', '5242880'], ['10000', '1']] as const) {
-      state = begin
-      if (!t.equal(sign(partNumber, length), presignUrl(signingKey, requestOf(partNumber, length)))) return
-    }
-  }
-  const [{ key: signingKey }] = clients as [typeof clients[number]]
-  const request = { method: 'PUT' as const, bucketUrl: new URL('http://h/b/'), key: 'k', query: [['uploadId', 'a'], ['partNumber', HOLE]] as const, headers: { 'content-length': HOLE }, signedAt: new Date(), expiresInSeconds: 60 }
-  t.throws(() => presignAlike(signingKey, { ...request, key: HOLE }), /exactly two holes/, 'what comes from elsewhere can make none')
-  t.throws(() => presignAlike(signingKey, { ...request, headers: {} }), /exactly two holes/)
 })
 
 t.test("the signature of Amazon's own example", async t => {
