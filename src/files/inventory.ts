@@ -47,13 +47,14 @@ export function createInventory (database: Kysely<Database>) {
     }
   }
 
-  /** The sums over the rows of these owners, by policy. */
+  /** The sums over all rows of these owners, by policy. */
   async function addUp (executor: Kysely<Database>, keys: readonly UsageKey[]): Promise<Map<string, Usage>> {
+    const owners = new Map(keys.map(({ tenant, owner }) => [JSON.stringify([tenant, owner]), { tenant, owner }]))
     const rows = await executor.selectFrom('files')
       .select(['tenant', 'owner', 'policy'])
       .select(({ fn }) => [fn.countAll<number>().as('files'), fn.sum<number>('reserved_bytes').as('bytes'), sql<number>`sum(case when status = 'ready' then 0 else 1 end)`.as('pending')])
       .where('status', 'in', COUNTED_STATUSES)
-      .where(where => where.or(keys.map(({ tenant, owner, policy }) => where.and({ tenant, owner, policy }))))
+      .where(where => where.or([...owners.values()].map(({ tenant, owner }) => where.and({ tenant, owner }))))
       .groupBy(['tenant', 'owner', 'policy']).execute()
     return new Map(rows.map(row => [nameOf(row), { files: Number(row.files), bytes: Number(row.bytes), pending: Number(row.pending) }]))
   }

@@ -20,6 +20,7 @@ const operations: ReadonlyArray<[name: string, run: (files: FilesRepository, dat
   ['find', async files => await files.find('x', scope)],
   ['list', async files => await files.list({ ...page, status: 'ready' })],
   ['list of a policy', async files => await files.list({ ...page, status: 'ready', policy: 'pictures' })],
+  ['list of uploads under way', async files => await files.list({ ...page, status: 'pending', policy: 'pictures' })],
   ['claimDue', async files => await files.claimDue(now, 100, now)],
   ['findByIdempotencyKeys', async files => await files.findByIdempotencyKeys('', 'ada', ['a', 'b'])],
   ['markVerifying', async files => await files.markVerifying('x', { token: 'y', until: now }, now)],
@@ -50,6 +51,12 @@ for (const engine of ENGINES) {
         }
       })
     }
+
+    t.test('a list of a policy reads no files of other policies', async t => {
+      queries.length = 0
+      await files.list({ ...page, status: 'ready', policy: 'pictures' })
+      t.match(await explain(database, engine, queries[0] as CompiledQuery), /files_by_owner_and_policy/)
+    })
 
     t.test('an upload is found by the id that S3 gave it, not among all files of its owner, also before the table was ever analysed', async t => {
       await sql`insert into files (id, tenant, owner, policy, status, version, filename, content_type, size_bytes, visibility, bucket, object_key, metadata, multipart_upload_id, url_deadline, attempts, created_at, updated_at)
