@@ -9,7 +9,7 @@ import { tickets } from './migrations/0005-tickets.js'
 import { inventory } from './migrations/0006-inventory.js'
 import { retention } from './migrations/0007-retention.js'
 import { sparseKeys } from './migrations/0008-sparse-keys.js'
-import { settledByPolicy } from './migrations/0009-settled-by-policy.js'
+import { settledFiles } from './migrations/0009-settled-files.js'
 
 /** In order; an entry that was released is never changed. */
 const migrations = {
@@ -21,7 +21,7 @@ const migrations = {
   '0006-inventory': inventory,
   '0007-retention': retention,
   '0008-sparse-keys': sparseKeys,
-  '0009-settled-by-policy': settledByPolicy
+  '0009-settled-files': settledFiles
 }
 
 /**

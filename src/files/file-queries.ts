@@ -1,11 +1,11 @@
-import { sql, type Kysely, type Selectable } from 'kysely'
+import type { Kysely, Selectable } from 'kysely'
 import { query } from '../database/database.js'
 import { prepareQuery } from '../database/prepare-query.js'
 import type { Database, FilesTable } from '../database/schema.js'
 import { takeTurns } from '../take-turns.js'
 import type { OwnerScope } from '../user.js'
 import type { File, FileStatus } from './file.js'
-import { toFile } from './file-row.js'
+import { isSettled, toFile } from './file-row.js'
 import type { Usage } from './usage.js'
 
 type Row = Selectable<FilesTable>
@@ -38,10 +38,6 @@ export interface FileQuery {
   /** 1 to 101. */
   readonly limit: number
 }
-
-const UNDER_WAY: ReadonlySet<FileStatus> = new Set(['pending', 'verifying'])
-/** Says nothing new, but in the words of the index of policies, which both databases take for it alone. */
-const isSettled = sql<boolean>`status not in ('pending', 'verifying')`
 
 /** What requests ask of the rows, and change nothing by. */
 export function createFileQueries (database: Kysely<Database>) {
@@ -88,7 +84,7 @@ export function createFileQueries (database: Kysely<Database>) {
           .where('tenant', '=', tenant).where('owner', '=', owner).where('status', '=', status)
         if (policy !== undefined) {
           select = select.where('policy', '=', policy)
-          if (!UNDER_WAY.has(status)) select = select.where(isSettled)
+          if (status !== 'pending' && status !== 'verifying') select = select.where(isSettled)
         }
         if (after) {
           select = select.where(where => where(where.refTuple('created_at', 'id'), '<', where.tuple(after.createdAt.getTime(), after.id)))

@@ -1,4 +1,4 @@
-import type { Insertable, Selectable } from 'kysely'
+import { sql, type Insertable, type Selectable } from 'kysely'
 import type { FilesTable } from '../database/schema.js'
 import type { ObjectKey } from '../policies/object-key.js'
 import type { Checksum } from '../object-storage/object-storage.js'
@@ -104,6 +104,9 @@ export function newRow (file: NewFile): Insertable<FilesTable> {
     ready_at: null
   }
 }
+
+/** Whether an upload is over, in the words of the indexes that hold no others: a query that says so, too, reads through them. */
+export const isSettled = sql<boolean>`status not in ('pending', 'verifying')`
 
 /** The columns that belong to the bytes, not to the file: what a replacement swaps. */
 const CONTENT_COLUMNS = [

@@ -1,7 +1,9 @@
 import { PostgresAdapter, sql, type Kysely } from 'kysely'
 import { query } from '../database/database.js'
 import type { Database } from '../database/schema.js'
+import { findIds } from '../policies/object-key.js'
 import type { FileStatus } from './file.js'
+import { isSettled } from './file-row.js'
 import { COUNTED_STATUSES, type Usage, type UsageKey } from './usage.js'
 
 /** What a comparison with the bucket needs of a row. */
@@ -60,10 +62,10 @@ export function createInventory (database: Kysely<Database>) {
   }
 
   return {
-    /** Rows whose key lies behind `after` and not behind `upTo`, in the order of their keys; at most a thousand. */
+    /** Rows of settled files whose key lies behind `after` and not behind `upTo`, in the order of their keys; at most a thousand. */
     async rowsBetween (bucket: string, after: string, upTo: string): Promise<InventoryRow[]> {
       return await query(async () => (await database.selectFrom('files').select(columns)
-        .where('bucket', '=', bucket).where(key, '>', after).where(key, '<=', upTo)
+        .where('bucket', '=', bucket).where(key, '>', after).where(key, '<=', upTo).where(isSettled)
         .orderBy(key).limit(PAGE).execute()).map(toRow))
     },
 
@@ -73,10 +75,12 @@ export function createInventory (database: Kysely<Database>) {
       return await query(async () => new Map((await database.selectFrom('files').select(columns).where('id', 'in', ids).execute()).map(row => [row.id, toRow(row)])))
     },
 
-    /** The row that a key belongs to now. */
+    /** The row that a key belongs to now. That of an upload under way is the one whose id is in the key; a replaced file has the key of another one. */
     async rowOfKey (bucket: string, objectKey: string): Promise<InventoryRow | null> {
       return await query(async () => {
-        const row = await database.selectFrom('files').select(columns).where('bucket', '=', bucket).where(key, '=', objectKey).executeTakeFirst()
+        const named = database.selectFrom('files').select(columns).where('bucket', '=', bucket).where(key, '=', objectKey)
+        const ids = findIds(objectKey)
+        const row = (ids.length > 0 ? await named.where('id', 'in', ids).executeTakeFirst() : undefined) ?? await named.where(isSettled).executeTakeFirst()
         return row ? toRow(row) : null
       })
     },

@@ -73,6 +73,11 @@ export function renderObjectKey (template: string, values: KeyValues): ObjectKey
   return render(template, name => VALUES[name](values)) as ObjectKey
 }
 
+/** All that could be the file id in a key of any template, wherever it is: names of owners and files may look like one, too. */
+export function findIds (key: string): string[] {
+  return [...key.matchAll(/(?=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))/g)].map(([, id]) => id as string)
+}
+
 /** What every key of a template begins with: where a listing has to look. */
 export function findKeyPrefix (template: string): string {
   return template.slice(0, template.indexOf('{'))

@@ -8,6 +8,7 @@ import type { FileId } from '../../src/files/file.js'
 import { NO_EVENTS } from '../../src/files/file-events.js'
 import { createFilesRepository, type FilesRepository } from '../../src/files/files-repository.js'
 import { createInventory } from '../../src/files/inventory.js'
+import { newId } from '../../src/new-id.js'
 import { testDatabaseUrl } from '../helpers/postgres.js'
 import { ENGINES, type Engine } from '../helpers/service.js'
 
@@ -28,7 +29,8 @@ const operations: ReadonlyArray<[name: string, run: (files: FilesRepository, dat
   ['markDeleted', async files => await files.markDeleted('x' as FileId, scope, now)],
   ['usageOf', async files => await files.usageOf('', 'ada')],
   ['rowsBetween', async (_, database) => await createInventory(database).rowsBetween('b', 'a', 'z')],
-  ['rowOfKey', async (_, database) => await createInventory(database).rowOfKey('b', 'k')]
+  ['rowOfKey', async (_, database) => await createInventory(database).rowOfKey('b', 'k')],
+  ['rowOfKey with an id', async (_, database) => await createInventory(database).rowOfKey('b', `k/${newId()}`)]
 ]
 
 for (const engine of ENGINES) {

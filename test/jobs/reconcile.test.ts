@@ -69,6 +69,21 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.equal((await keys()).length, 1)
   })
 
+  t.test('objects of an upload that was never completed and of a file that was replaced have their rows, at any age', async t => {
+    const { create, ready, run, after, keys, call, ada } = await start(t)
+    const unsettled = await create()
+    await send(unsettled.upload, picture)
+    const replaced = await ready()
+    const replacement = await create({ replaces: replaced.id })
+    await send(replacement.upload, picture)
+    const { key } = (await call('POST', `/uploads/${replacement.file.id}/complete`, { token: ada })).json().file
+    t.notMatch(key, replaced.id, 'it has the key of its replacement')
+    after(3 * DAY)
+    t.strictSame(await run(true), [])
+    t.ok((await keys()).includes(unsettled.file.key))
+    t.ok((await keys()).includes(key))
+  })
+
   t.test('F25: an object without a row is told in a dry run and deleted with apply, but a young one is left', async t => {
     const { put, run, after, keys, ready } = await start(t)
     const { key } = await ready()

@@ -4,7 +4,7 @@ import type { ApiError } from '../../src/errors.js'
 import { checkUpload, isContentTypeAllowed, type UploadRequest } from '../../src/policies/check-upload.js'
 import { loadPolicies, parsePolicies, parseSizeBytes, PolicyFileError } from '../../src/policies/load-policies.js'
 import { chooseMethod, choosePartSize } from '../../src/policies/choose-method.js'
-import { findKeyTemplateProblem, renderExtension, renderObjectKey, renderSlug } from '../../src/policies/object-key.js'
+import { findIds, findKeyTemplateProblem, renderExtension, renderObjectKey, renderSlug } from '../../src/policies/object-key.js'
 import type { Policy, UploadMethod } from '../../src/policies/policy.js'
 import type { User } from '../../src/user.js'
 
@@ -152,6 +152,21 @@ t.test('T18: keys are plain whatever names, owners and tenants are called', asyn
     }
   }
   t.pass(`${hostile.length * 3} names`)
+})
+
+t.test('the file id is found in every key, whatever looks like one or runs into it', async t => {
+  const id = 'abcdef01-2345-7678-9abc-def012345678'
+  const others = ['x', 'ada', '0', 'abcdef01', 'abcdef01-2345', 'abcdef01-2345-7678', 'abcdef01-2345-7678-9abc', randomUUID(), `${randomUUID()}-`, `${randomUUID()}-${randomUUID().slice(0, 20)}`]
+  for (const template of ['{fileId}', '{fileId}{ext}', '{owner}{fileId}', '{owner}-{fileId}', '{owner}-{fileId}-{slug}', '{fileId}{slug}', 'a/{tenant}{owner}{fileId}{slug}{ext}', 'abcdef01-{fileId}']) {
+    for (const owner of others) {
+      for (const name of others) {
+        const key = renderObjectKey(template, { tenant: owner, owner, fileId: id, filename: `${name}.png`, createdAt: new Date() })
+        if (!findIds(key).includes(id)) t.fail(key)
+      }
+    }
+  }
+  t.same(findIds('a/b.png'), [])
+  t.same(findIds(`a/${id}/${id.toUpperCase()}`), [id])
 })
 
 t.test('slugs and extensions', async t => {
