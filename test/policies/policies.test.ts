@@ -156,7 +156,7 @@ t.test('T18: keys are plain whatever names, owners and tenants are called', asyn
 
 t.test('the file id is found in every key, whatever looks like one or runs into it', async t => {
   const id = 'abcdef01-2345-7678-9abc-def012345678'
-  const others = ['x', 'ada', '0', 'abcdef01', 'abcdef01-2345', 'abcdef01-2345-7678', 'abcdef01-2345-7678-9abc', randomUUID(), `${randomUUID()}-`, `${randomUUID()}-${randomUUID().slice(0, 20)}`]
+  const others = ['x', 'ada', '0', 'abcdef01', 'abcdef01-2345', 'abcdef01-2345-7678', 'abcdef01-2345-7678-9abc', 'abcdef01-2345-7678-9abc-0123', randomUUID(), `${randomUUID()}-`, `${randomUUID()}-${randomUUID().slice(0, 20)}`]
   for (const template of ['{fileId}', '{fileId}{ext}', '{owner}{fileId}', '{owner}-{fileId}', '{owner}-{fileId}-{slug}', '{fileId}{slug}', 'a/{tenant}{owner}{fileId}{slug}{ext}', 'abcdef01-{fileId}']) {
     for (const owner of others) {
       for (const name of others) {
