@@ -76,6 +76,7 @@ export async function seed (databaseUrl: string): Promise<void> {
     const now = new Date()
     const row = (id: string, method: NewFile['method'], change: Partial<Insertable<Database['files']>>): Insertable<Database['files']> => ({
       ...newRow({
+        status: 'pending',
         id: id as FileId,
         tenant: '',
         owner: OWNER,
@@ -95,7 +96,11 @@ export async function seed (databaseUrl: string): Promise<void> {
         replaces: null,
         urlDeadline: new Date(now.getTime() + 3_600_000),
         nextCheckAt: new Date(now.getTime() + 3_600_000),
+        multipartUploadId: null,
+        version: 1,
+        attempts: 0,
         createdAt: now,
+        updatedAt: now,
         idempotency: null
       }),
       ...change

@@ -57,7 +57,8 @@ function toChecksum (row: Selectable<FilesTable>): Checksum | null {
   return row.checksum_crc32c === null ? null : { algorithm: 'CRC32C', value: row.checksum_crc32c }
 }
 
-export type NewFile = Omit<PendingFile, 'status' | 'version' | 'attempts' | 'updatedAt' | 'multipartUploadId'> & {
+/** A file as it will be once it is inserted, and what else its row has. */
+export interface NewFile extends PendingFile {
   readonly nextCheckAt: Date
   /** Unique within the owner; `hash` tells whether a repeated request is the same. */
   readonly idempotency: { readonly key: string, readonly hash: string } | null
@@ -70,8 +71,8 @@ export function newRow (file: NewFile): Insertable<FilesTable> {
     tenant: file.tenant,
     owner: file.owner,
     policy: file.policy,
-    status: 'pending',
-    version: 1,
+    status: file.status,
+    version: file.version,
     filename: file.filename,
     content_type: file.contentType,
     method: file.method,
@@ -85,7 +86,7 @@ export function newRow (file: NewFile): Insertable<FilesTable> {
     bucket: file.bucket,
     object_key: file.key,
     staging_key: file.stagingKey,
-    multipart_upload_id: null,
+    multipart_upload_id: file.multipartUploadId,
     etag: null,
     metadata: JSON.stringify(file.metadata),
     replaces: file.replaces,
@@ -95,12 +96,12 @@ export function newRow (file: NewFile): Insertable<FilesTable> {
     lease_token: null,
     lease_until: null,
     next_check_at: file.nextCheckAt.getTime(),
-    attempts: 0,
+    attempts: file.attempts,
     purged_at: null,
     idem_key: file.idempotency?.key ?? null,
     idem_hash: file.idempotency?.hash ?? null,
     created_at: file.createdAt.getTime(),
-    updated_at: file.createdAt.getTime(),
+    updated_at: file.updatedAt.getTime(),
     ready_at: null
   }
 }

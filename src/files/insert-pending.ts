@@ -1,9 +1,9 @@
-import type { Selectable, Transaction } from 'kysely'
-import type { Database, FilesTable } from '../database/schema.js'
+import type { Transaction } from 'kysely'
+import type { Database } from '../database/schema.js'
 import type { Quota } from '../policies/policy.js'
 import { takeTurns } from '../take-turns.js'
 import type { PendingFile } from './file.js'
-import { newRow, toFile, type NewFile } from './file-row.js'
+import { newRow, type NewFile } from './file-row.js'
 import { insertRows } from './insert-rows.js'
 import { spendTicket } from './spend-ticket.js'
 import { changeUsage, findExceeded, NO_USAGE, reserveUsage, type Usage, type UsageKey } from './usage.js'
@@ -32,33 +32,29 @@ export async function insertPending (transaction: Transaction<Database>, uploads
   for (const counters of [...counted.values()].sort((left, right) => left.id < right.id ? -1 : 1)) {
     counters.usage = await reserveUsage(transaction, counters.key, counters.reserved)
   }
-  const exceeded = new Map<NewFile, keyof Quota | 'ticket'>()
+  const outcomes = new Map<NewFile, Inserted>()
   const fitting: NewFile[] = []
   for (const counters of counted.values()) {
     for (const { file, quota, ticketId } of counters.uploads) {
       const limit = findExceeded(counters.usage, quota, file.reservedBytes) ?? (ticketId === undefined || await spendTicket(transaction, ticketId, file) ? null : 'ticket')
-      if (limit !== null) exceeded.set(file, limit)
+      if (limit !== null) outcomes.set(file, { outcome: 'exceeded', limit })
       else {
         counters.usage = add(counters.usage, file)
         fitting.push(file)
       }
     }
   }
-  const rows = fitting.map(newRow)
-  const ids = await insertRows(transaction, rows, wait)
-  const inserted = new Map(fitting.flatMap((file, index) => ids.has(file.id) ? [[file, toFile(rows[index] as Selectable<FilesTable>) as PendingFile]] : []))
-  for (const { key, reserved, uploads } of counted.values()) {
-    const kept = uploads.filter(({ file }) => inserted.has(file)).map(({ file }) => file).reduce(add, NO_USAGE)
-    if (kept.files < reserved.files) await changeUsage(transaction, key, { files: kept.files - reserved.files, bytes: kept.bytes - reserved.bytes, pending: kept.pending - reserved.pending })
+  const ids = await insertRows(transaction, fitting.map(newRow), wait)
+  for (const file of fitting) if (ids.has(file.id)) outcomes.set(file, { outcome: 'inserted', file })
+  if (ids.size < uploads.length) {
+    for (const { key, reserved, uploads } of counted.values()) {
+      const kept = uploads.filter(({ file }) => ids.has(file.id)).map(({ file }) => file).reduce(add, NO_USAGE)
+      if (kept.files < reserved.files) await changeUsage(transaction, key, { files: kept.files - reserved.files, bytes: kept.bytes - reserved.bytes, pending: kept.pending - reserved.pending })
+    }
   }
   // The commit waits for the disk.
   await wait()
-  return uploads.map(({ file }): Inserted => {
-    const limit = exceeded.get(file)
-    if (limit !== undefined) return { outcome: 'exceeded', limit }
-    const row = inserted.get(file)
-    return row ? { outcome: 'inserted', file: row } : { outcome: 'duplicate' }
-  })
+  return uploads.map(({ file }) => outcomes.get(file) ?? { outcome: 'duplicate' })
 }
 
 interface Counters {
@@ -81,7 +77,8 @@ function countByOwner (uploads: readonly NewUpload[]): Map<string, Counters> {
       if (seenKeys.has(key)) continue
       seenKeys.add(key)
     }
-    const id = JSON.stringify([file.tenant, file.owner, file.policy])
+    // None of them has control characters.
+    const id = `${file.tenant}\n${file.owner}\n${file.policy}`
     const counters = counted.get(id) ?? { id, key: file, uploads: [], reserved: NO_USAGE, usage: NO_USAGE }
     counters.uploads.push(upload)
     counters.reserved = add(counters.reserved, file)

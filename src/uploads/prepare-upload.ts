@@ -42,6 +42,7 @@ export async function prepareUpload (services: Services, user: User, body: Creat
     quota: policy.quota,
     ticketId: user.ticket?.id,
     file: {
+      status: 'pending',
       id,
       tenant: user.tenant,
       owner,
@@ -58,11 +59,15 @@ export async function prepareUpload (services: Services, user: User, body: Creat
       key: renderObjectKey(policy.keyTemplate, { tenant: user.tenant, owner, fileId: id, filename: body.filename, createdAt: now }),
       // A form overwrites, and so does a PUT at a store without conditions: clients write beside the final key.
       stagingKey: isSealed ? renderStagingKey(id) : null,
+      multipartUploadId: null,
       metadata: body.metadata ?? {},
       replaces: replaced?.id ?? null,
       urlDeadline: hasClientParts ? partsDeadline(services, policy.name, now) : urlDeadline(now, uploadUrlTtlSeconds(services, policy.name)),
       nextCheckAt: new Date(now.getTime() + firstCheckMs),
+      version: 1,
+      attempts: 0,
       createdAt: now,
+      updatedAt: now,
       idempotency
     }
   }

@@ -149,6 +149,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
 
   const files = createFilesRepository(database)
   const newFile = (change: Partial<NewFile> = {}): NewFile => ({
+    status: 'pending',
     id: randomUUID() as FileId,
     tenant: '',
     owner: 'ada',
@@ -169,7 +170,11 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     replaces: null,
     urlDeadline: later(900),
     nextCheckAt: later(60),
+    multipartUploadId: null,
+    version: 1,
+    attempts: 0,
     createdAt: NOW,
+    updatedAt: NOW,
     ...change
   })
   async function insert (change: Partial<NewFile> = {}): Promise<PendingFile> {
