@@ -1,6 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { ApiError } from '../errors.js'
-import { presignUrl, signPostPolicy, type RequestToSign, type SigningKey } from './sigv4.js'
+import { presignUrl, signPostPolicy, type FormToSign, type RequestToSign, type SigningKey } from './sigv4.js'
 
 /** The functions of sigv4.ts, or the commands of the AWS SDK: the same texts by both. */
 export type SignerName = 'built-in' | 'sdk'
@@ -8,7 +8,7 @@ export type SignerName = 'built-in' | 'sdk'
 /** Makes the texts that carry signatures. */
 export interface Signer {
   presignUrl (key: SigningKey, request: RequestToSign, bucket: string): string | Promise<string>
-  signPostPolicy (key: SigningKey, form: Parameters<typeof signPostPolicy>[1]): Record<string, string> | Promise<Record<string, string>>
+  signPostPolicy (key: SigningKey, form: FormToSign): Record<string, string> | Promise<Record<string, string>>
 }
 
 export function createSigner (name: SignerName, client: S3Client): Signer {

@@ -73,7 +73,7 @@ export async function signParts (services: Services, file: PartedFile<PendingFil
     signedAt,
     expiresInSeconds: uploadUrlTtlSeconds(services, file.policy)
   })
-  return { parts: parts.map(part => ({ ...part, sizeBytes: getPartSize(file, part.partNumber) })), expiresAt: expiresAt.toISOString() }
+  return { parts: parts.map(({ partNumber, url, headers }) => ({ partNumber, url, headers, sizeBytes: getPartSize(file, partNumber) })), expiresAt: expiresAt.toISOString() }
 }
 
 function partChecksum (value: string | undefined): Checksum | null {

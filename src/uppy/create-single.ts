@@ -27,8 +27,8 @@ export async function createSingle (services: Services, mount: Mount, file: Uppy
   if (upload === undefined || upload.method === 'multipart') throw new ApiError('UPLOAD_EXPIRED', 'This upload has just been given up. Create a new one.')
   const common = { fileId: created.id, bucket: created.bucket, url: upload.url, expires: secondsUntil(upload.expiresAt, services.now()) }
   return upload.method === 'POST'
-    ? { ...common, method: upload.method, fields: upload.fields, key: upload.fields['key'] ?? created.key }
-    : { ...common, method: upload.method, headers: upload.headers, key: created.stagingKey ?? created.key }
+    ? { method: upload.method, fields: upload.fields, key: upload.fields['key'] ?? created.key, ...common }
+    : { method: upload.method, headers: upload.headers, key: created.stagingKey ?? created.key, ...common }
 }
 
 function chooseMethod (policy: Policy, sizeBytes: number | undefined, prefersPut: 'always' | 'without-forms' | 'never'): UploadMethod {

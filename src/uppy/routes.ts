@@ -65,7 +65,7 @@ const mountRoutes: FastifyPluginAsyncTypebox<MountOptions> = async (app, { servi
     const { fileId, key, bucket, ...instructions } = await createSingle(services, mountOf(request), { filename, type, metadata }, canPut ? 'without-forms' : 'never')
     request.auditedFiles = [fileId]
     // Uppy 5 shows its app the key and the bucket of the fields, and sends fields in forms alone.
-    return instructions.method === 'PUT' ? { ...instructions, fields: { key, bucket } } : instructions
+    return instructions.method === 'PUT' ? { fields: { key, bucket }, ...instructions } : instructions
   })
 
   app.post(`${path}/s3/multipart`, {
