@@ -1,16 +1,19 @@
+import type { Ajv } from 'ajv'
 import standalone from 'ajv/dist/standalone/index.js'
 import fastJsonStringify from 'fast-json-stringify'
 import { buildApp } from '../app.js'
-import { loadConfig } from '../config.js'
+import { environmentRules, loadConfig } from '../config.js'
 import { NO_METRICS } from '../metrics/metrics.js'
 import { renderOpenapi } from '../plugins/openapi.js'
+import { policyFileRules } from '../policies/load-policies.js'
+import { rulesAjv, type RulesName } from '../rules.js'
 import { schemaKey, withoutChoices, type RouteSchema } from '../schema-compilers.js'
 import type { Services } from '../services.js'
 import { strictAjv } from '../strict-ajv.js'
 
 export interface BuiltAhead {
   /**
-   * The schemas of all routes as programs, by `schemaKey`. Each is a module of CommonJS that exports what is compiled, and
+   * The schemas of all routes as programs, by `schemaKey`, and by their names the rules of what an operator writes. Each is a module of CommonJS that exports what is compiled, and
    * requires parts of the two packages that made it.
    */
   readonly programs: ReadonlyMap<string, string>
@@ -24,6 +27,8 @@ export async function buildAhead (): Promise<BuiltAhead> {
   const app = await buildApp({ config, metrics: NO_METRICS } as unknown as Services)
   await app.ready()
   const programs = new Map(app.routeSchemas.map(route => [schemaKey(route), compile(route)]))
+  const rules: ReadonlyArray<[RulesName, rules: object, coerceTypes: boolean]> = [['environment', environmentRules(), true], ['policies', policyFileRules(), false]]
+  for (const [name, schema, coerceTypes] of rules) programs.set(name, compileCheck(rulesAjv({ coerceTypes, isStandalone: true }), schema))
   const description = { json: JSON.stringify(app.swagger()), yaml: renderOpenapi(app) }
   await app.close()
   return { programs, description }
@@ -32,6 +37,9 @@ export async function buildAhead (): Promise<BuiltAhead> {
 function compile (route: RouteSchema): string {
   if (route.use === 'write') return fastJsonStringify(withoutChoices(route.schema), { schema: { ...route.shared }, mode: 'standalone' }) as unknown as string
   const { coerceTypes, allErrors } = route
-  const ajv = strictAjv({ coerceTypes, allErrors, isStandalone: true })
-  return standalone.default(ajv, ajv.compile(route.schema as object))
+  return compileCheck(strictAjv({ coerceTypes, allErrors, isStandalone: true }), route.schema as object)
+}
+
+function compileCheck (ajv: Ajv, schema: object): string {
+  return standalone.default(ajv, ajv.compile(schema))
 }

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { Type } from '@sinclair/typebox'
-import { Ajv, type ValidateFunction } from 'ajv'
 import { parse } from 'yaml'
 import { MAX_MULTIPART_BYTES, MAX_SINGLE_BYTES, MIN_PART_BYTES } from './choose-method.js'
 import { findKeyTemplateProblem } from './object-key.js'
 import { BucketEntry, PolicyEntry, type Policies, type Policy } from './policy.js'
 import { loadEndpoint } from '../webhooks/load-endpoints.js'
+import { builtAhead, rulesAjv } from '../rules.js'
 import { WebhookEntry, type WebhookEndpoint } from '../webhooks/webhook-endpoint.js'
 
 /** A policies file that cannot be used; each problem is one line that names the file, the policy and the field. */
@@ -27,8 +27,8 @@ export interface PolicyDefaults {
 
 const Name = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,63}$' })
 const OPTIONAL_SECTIONS = {
-  buckets: Type.Record(Name, BucketEntry, { additionalProperties: false }),
-  webhooks: Type.Record(Name, WebhookEntry, { additionalProperties: false })
+  buckets: Type.Optional(Type.Record(Name, BucketEntry, { additionalProperties: false })),
+  webhooks: Type.Optional(Type.Record(Name, WebhookEntry, { additionalProperties: false }))
 }
 const PolicyEntries = Type.Record(Name, PolicyEntry, { minProperties: 1, additionalProperties: false })
 
@@ -74,7 +74,8 @@ export function parsePolicies (text: string, path: string, defaults: PolicyDefau
   } catch (error) {
     throw new PolicyFileError([`${path}: ${(error as Error).message.split('\n')[0]}`])
   }
-  const validate = compileFor(content)
+  // Of the sections that are there: every start would compile the rules of the others for nothing.
+  const validate = builtAhead('policies') ?? rulesAjv().compile(policyFileRules(Object.keys(Object(content))))
   if (!validate(content)) {
     throw new PolicyFileError((validate.errors ?? []).map(error => {
       const [, section = 'policies', name, ...field] = error.instancePath.split('/')
@@ -102,11 +103,10 @@ export function parsePolicies (text: string, path: string, defaults: PolicyDefau
   return { policies: loaded, buckets, webhooks }
 }
 
-/** Of the sections that are there: every start would compile the rules of the others for nothing. */
-function compileFor (content: unknown): ValidateFunction {
-  const sections = Object.entries(OPTIONAL_SECTIONS).filter(([name]) => Object.hasOwn(Object(content), name))
-  const schema = Type.Object({ policies: PolicyEntries, ...Object.fromEntries(sections) }, { additionalProperties: false })
-  return new Ajv({ allErrors: true, allowUnionTypes: true, meta: false, validateSchema: false, code: { optimize: false } }).compile(schema)
+/** What is expected of a policies file that may have all sections, or these. */
+export function policyFileRules (names: readonly string[] = Object.keys(OPTIONAL_SECTIONS)): object {
+  const sections = Object.entries(OPTIONAL_SECTIONS).filter(([name]) => names.includes(name))
+  return Type.Object({ policies: PolicyEntries, ...Object.fromEntries(sections) }, { additionalProperties: false })
 }
 
 /** Sizes as people write them: a number of bytes, or a number with a unit like `10MiB`. */

@@ -3,7 +3,9 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { buildAhead } from '../../src/launch/build-ahead.js'
 import { schemaKey } from '../../src/schema-compilers.js'
-import { builtCli, run } from '../helpers/process.js'
+import { loadConfig } from '../../src/config.js'
+import { loadPolicies } from '../../src/policies/load-policies.js'
+import { builtCli, run, runCli } from '../helpers/process.js'
 import { startTestS3 } from '../helpers/s3.js'
 import { createTestToken, startService, testEnvironment } from '../helpers/service.js'
 
@@ -32,7 +34,7 @@ const TELL_COMPILING = `data:text/javascript,${encodeURIComponent(`
     return Reflect.construct(target, args, newTarget)
   } })`)}`
 
-t.test('the service that was built compiles nothing once it listens, and says the same', async t => {
+t.test('the service that was built compiles no schema, neither when it starts nor later, and says the same', async t => {
   const s3 = await startTestS3(t)
   const bucket = await s3.createBucket()
   const env = { ...await testEnvironment(t), S3_BUCKET: bucket, S3_ENDPOINT: s3.endpoint, S3_REGION: s3.region, AWS_ACCESS_KEY_ID: s3.credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: s3.credentials.secretAccessKey, PORT: '0', LOG_LEVEL: 'info', SHUTDOWN_DRAIN_SECONDS: '0' }
@@ -68,9 +70,41 @@ t.test('the service that was built compiles nothing once it listens, and says th
   built.child.kill('SIGUSR2')
   const [told] = await built.output(/^[^]*so far[^]*so far/)
   const [before, after] = told.split('so far')
-  t.match(before, /compiled/, 'the rules of its configuration')
+  const lengths = [...(before ?? '').matchAll(/compiled (\d+)/g)].map(([, length]) => Number(length))
+  t.ok(lengths.length > 10 && lengths.every(length => length < 1000), `the router makes a few lines for each route, and nobody makes more: ${Math.max(...lengths)}`)
   t.equal(after, '\n')
 })
+
+t.test('what is wrong with a configuration or with policies is told in the same words', async t => {
+  const good = await testEnvironment(t)
+  const withPolicies = async (policies: string) => (await testEnvironment(t, { policies }))['POLICIES_FILE']
+  const wrong: ReadonlyArray<Record<string, string | undefined>> = [
+    { PORT: 'many', LOG_LEVEL: 'loud', S3_BUCKET: undefined, SWEEP_INTERVAL_SECONDS: '-1' },
+    { POLICIES_FILE: await withPolicies('policies:\n  a: { contentTypes: [image/png], maxSize: 1, maxSizee: 1 }\nbuckets:\n  b: { name: 5 }\n') },
+    { POLICIES_FILE: await withPolicies('policies: {}\nmore: 1\n') },
+    { POLICIES_FILE: await withPolicies('[]') }
+  ]
+  for (const change of wrong) {
+    const env = { ...good, S3_BUCKET: 'bucket', ...change }
+    const problems = problemsOf(env)
+    t.ok(problems.length > 0)
+    const built = runCli(t, ['config', 'check'], env)
+    t.not(await built.ended, 0)
+    for (const problem of problems) t.ok(built.stderr().includes(problem), `${problem}\n${built.stderr()}`)
+    t.equal(built.stderr().trim().split('\n').length, problems.length, built.stderr())
+  }
+})
+
+/** As said by the rules that are compiled here, from source. */
+function problemsOf (env: Readonly<Record<string, string | undefined>>): readonly string[] {
+  try {
+    const config = loadConfig(env)
+    loadPolicies(config.policiesFile, config)
+    return []
+  } catch (error) {
+    return (error as { readonly problems: readonly string[] }).problems
+  }
+}
 
 /** Ids, times and signatures differ from request to request. */
 function withoutChance (text: string): string {
