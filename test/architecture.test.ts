@@ -7,7 +7,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'cli.ts': ['cli'],
   'bundle.ts': ['cli', 'config', 'server'],
   // What starts the bundle is no part of it.
-  launch: ['bundle', 'app', 'config', 'metrics', 'plugins', 'schema-compilers', 'services', 'strict-ajv'],
+  launch: ['bundle', 'app', 'config', 'metrics', 'plugins', 'policies', 'rules', 'schema-compilers', 'services', 'strict-ajv'],
   cli: ['config', 'environment', 'object-storage', 'server', 'services', 'readings', 'database', 'doctor', 'policies', 'jobs', 'webhooks', 'uploads', 'explain', 'plugins', 'errors'],
   // It looks at what the service stands on, by the service's own means.
   doctor: ['config', 'database', 'object-storage', 'plugins', 'policies', 'services'],
@@ -28,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   usage: ['policies', 'user', 'services', 'problem-schemas'],
   downloads: ['files', 'policies', 'errors', 'user', 'services', 'problem-schemas', 'string-enum'],
   files: ['send-list', 'take-turns', 'policies', 'database', 'object-storage', 'errors', 'user', 'services', 'problem-schemas', 'string-enum'],
-  policies: ['errors', 'user', 'services', 'webhooks', 'problem-schemas', 'string-enum'],
+  policies: ['errors', 'user', 'services', 'webhooks', 'problem-schemas', 'string-enum', 'rules'],
   webhooks: ['files', 'database', 'errors', 'user', 'services', 'problem-schemas', 'string-enum'],
   database: ['cohorts', 'errors'],
   'object-storage': ['errors'],
@@ -40,6 +40,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'send-list.ts': ['take-turns'],
   'take-turns.ts': [],
   'strict-ajv.ts': [],
+  'rules.ts': ['built-ahead'],
   'errors.ts': [],
   'cohorts.ts': [],
   'user.ts': ['errors'],
@@ -48,7 +49,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   tracing: [],
   'new-id.ts': [],
   'logs.ts': ['config'],
-  'config.ts': ['config-rules', 'environment', 'object-storage'],
+  'config.ts': ['config-rules', 'environment', 'object-storage', 'rules'],
   'environment.ts': ['object-storage', 'string-enum'],
   'config-rules.ts': [],
   // What browsers get: nothing of the service belongs in it.
@@ -66,7 +67,7 @@ const PACKAGES: ReadonlyArray<[packages: RegExp, allowed: RegExp]> = [
   [/^helmet$/, /^plugins\/security-headers\.ts$/],
   [/^ioredis$/, /^plugins\/shared-counters\.ts$/],
   [/^fast-json-stringify$/, /^(schema-compilers|launch\/build-ahead)\.ts$/],
-  [/^ajv(\/dist\/standalone\/index\.js)?$/, /^(strict-ajv|config|policies\/load-policies|launch\/build-ahead)\.ts$/],
+  [/^ajv(\/dist\/standalone\/index\.js)?$/, /^(strict-ajv|rules|launch\/build-ahead)\.ts$/],
   [/^pino$/, /^(logs|services)\.ts$/],
   [/^yaml$/, /^(policies\/load-policies|plugins\/openapi)\.ts$/],
   [/^@opentelemetry\//, /^tracing\/open-telemetry\.ts$/],
