@@ -34,6 +34,6 @@ export function prepareQuery<Values extends object, Row> (build: (database: Kyse
 }
 
 /** Named one by one: to overwrite what was spread takes several times as long. */
-export function withParameters ({ query, queryId, sql }: CompiledQuery, parameters: readonly unknown[]): CompiledQuery {
+function withParameters ({ query, queryId, sql }: CompiledQuery, parameters: readonly unknown[]): CompiledQuery {
   return { query, queryId, sql, parameters }
 }

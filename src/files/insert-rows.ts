@@ -8,7 +8,7 @@ type NewRow = ReturnType<typeof newRow>
 /** By which columns have a value, a few dozen at most: a value that is bound takes its time, also when it is null. */
 const inserts = new Map<number, CompiledQuery>()
 
-/** The same rows with the statement that inserts each of them. */
+/** Rows that have values in the same columns have the same statement. */
 function prepareRow (row: NewRow): { insert: CompiledQuery, parameters: unknown[] } {
   const parameters: unknown[] = []
   let filled = 0
@@ -25,12 +25,14 @@ function prepareRow (row: NewRow): { insert: CompiledQuery, parameters: unknown[
   return { insert, parameters }
 }
 
-/** With all the metadata that a request may bring, half a megabyte. */
+/** Of PostgreSQL: with all the metadata that a request may bring, half a megabyte. */
 const MAX_ROWS = 50
+/** Of SQLite, in one go: a millisecond at most. */
+const MAX_REPEATED = 16
 
 /**
  * Inserts rows, but for those whose idempotency key is taken. The texts are fixed, since building
- * one for every number of rows costs more than the rows: SQLite, which no network is in between of, gets row after row, PostgreSQL many at once.
+ * one for every number of rows costs more than the rows: SQLite, which no network is in between of, gets row after row, sixteen to a call, PostgreSQL many at once.
  * @param wait lets others go first now and then; the transaction stays open
  * @returns the ids that were inserted
  */
@@ -51,7 +53,7 @@ export async function insertRows (transaction: Transaction<Database>, rows: read
     await wait()
     const { insert, parameters } = prepareRow(rows[begin] as NewRow)
     const repeated = [parameters]
-    while (repeated.length < 16 && begin + repeated.length < rows.length) {
+    while (repeated.length < MAX_REPEATED && begin + repeated.length < rows.length) {
       const next = prepareRow(rows[begin + repeated.length] as NewRow)
       if (next.insert !== insert) break
       repeated.push(next.parameters)
