@@ -23,6 +23,9 @@ async function packagesOf (t: Test, env: Readonly<Record<string, string>> = {}):
     ...await testEnvironment(t), PORT: '0', S3_BUCKET: await s3.createBucket(), S3_ENDPOINT: s3.endpoint, AWS_ACCESS_KEY_ID: s3.credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: s3.credentials.secretAccessKey, ...env
   })
   await running.output(/presignd is ready/)
+  // That is told by another pipe, whose text may come first.
+  running.child.kill('SIGKILL')
+  await running.ended
   return running.stderr()
 }
 
