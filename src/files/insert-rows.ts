@@ -8,8 +8,13 @@ type NewRow = ReturnType<typeof newRow>
 /** By which columns have a value, a few dozen at most: a value that is bound takes its time, also when it is null. */
 const inserts = new Map<number, CompiledQuery>()
 
+interface PreparedRow {
+  readonly insert: CompiledQuery
+  readonly parameters: readonly unknown[]
+}
+
 /** Rows that have values in the same columns have the same statement. */
-function prepareRow (row: NewRow): { insert: CompiledQuery, parameters: unknown[] } {
+function prepareRow (row: NewRow): PreparedRow {
   const parameters: unknown[] = []
   let filled = 0
   for (const name in row) {
@@ -49,19 +54,14 @@ export async function insertRows (transaction: Transaction<Database>, rows: read
     }
     return inserted
   }
-  for (let begin = 0; begin < rows.length;) {
+  const prepared = rows.map(prepareRow)
+  for (let begin = 0, end = 0; begin < rows.length; begin = end) {
     await wait()
-    const { insert, parameters } = prepareRow(rows[begin] as NewRow)
-    const repeated = [parameters]
-    while (repeated.length < MAX_REPEATED && begin + repeated.length < rows.length) {
-      const next = prepareRow(rows[begin + repeated.length] as NewRow)
-      if (next.insert !== insert) break
-      repeated.push(next.parameters)
-    }
-    const query: RepeatedQuery = { sql: insert.sql, query: insert.query, queryId: insert.queryId, parameters: [], repeated }
-    const { rows: changes } = await transaction.executeQuery<{ changes: number }>(query)
+    const { insert: { sql, query, queryId } } = prepared[begin] as PreparedRow
+    while (end < rows.length && end < begin + MAX_REPEATED && prepared[end]?.insert.sql === sql) end++
+    const repeated: RepeatedQuery = { sql, query, queryId, parameters: [], repeated: prepared.slice(begin, end).map(({ parameters }) => parameters) }
+    const { rows: changes } = await transaction.executeQuery<{ changes: number }>(repeated)
     for (const [index, { changes: made }] of changes.entries()) if (made === 1) inserted.add((rows[begin + index] as NewRow).id)
-    begin += repeated.length
   }
   return inserted
 }

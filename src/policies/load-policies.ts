@@ -74,7 +74,7 @@ export function parsePolicies (text: string, path: string, defaults: PolicyDefau
   } catch (error) {
     throw new PolicyFileError([`${path}: ${(error as Error).message.split('\n')[0]}`])
   }
-  // Of the sections that are there: every start would compile the rules of the others for nothing.
+  // From source, of the sections that are there.
   const validate = builtAhead('policies') ?? rulesAjv().compile(policyFileRules(Object.keys(Object(content))))
   if (!validate(content)) {
     throw new PolicyFileError((validate.errors ?? []).map(error => {
