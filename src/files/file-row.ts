@@ -64,6 +64,7 @@ export interface NewFile extends PendingFile {
   readonly idempotency: { readonly key: string, readonly hash: string } | null
 }
 
+/** Columns that no new file has a value in are left to be null. */
 export function newRow (file: NewFile): Insertable<FilesTable> {
   const checksumOf = (algorithm: Checksum['algorithm']) => file.checksum?.algorithm === algorithm ? file.checksum.value : null
   return {
@@ -87,22 +88,15 @@ export function newRow (file: NewFile): Insertable<FilesTable> {
     object_key: file.key,
     staging_key: file.stagingKey,
     multipart_upload_id: file.multipartUploadId,
-    etag: null,
     metadata: JSON.stringify(file.metadata),
     replaces: file.replaces,
-    replaced_into: null,
-    rejected_reason: null,
     url_deadline: file.urlDeadline.getTime(),
-    lease_token: null,
-    lease_until: null,
     next_check_at: file.nextCheckAt.getTime(),
     attempts: file.attempts,
-    purged_at: null,
     idem_key: file.idempotency?.key ?? null,
     idem_hash: file.idempotency?.hash ?? null,
     created_at: file.createdAt.getTime(),
-    updated_at: file.updatedAt.getTime(),
-    ready_at: null
+    updated_at: file.updatedAt.getTime()
   }
 }
 

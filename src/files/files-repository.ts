@@ -3,12 +3,14 @@ import { query, retryConflicts } from '../database/database.js'
 import type { Database } from '../database/schema.js'
 import type { OwnerScope } from '../user.js'
 import type { DeletedFile, ExpiredFile, File, FileId, FileStatus, PendingFile, ReadyFile, RejectedFile, ScanningFile, VerifyingFile } from './file.js'
+import type { NewUpload } from './count-by-owner.js'
 import { createDueFiles } from './due-files.js'
 import { NO_EVENTS, type FileEvents, type FileEventType } from './file-events.js'
 import { createFileQueries } from './file-queries.js'
 import { readyColumns, toFile, WITHOUT_LEASE, type Finding } from './file-row.js'
 import { groupInserts } from './group-inserts.js'
-import { insertPending, type NewUpload } from './insert-pending.js'
+import { insertAtOnce } from './insert-at-once.js'
+import { insertPending } from './insert-pending.js'
 import { replaceContent, type Replaced } from './replace-content.js'
 import { changeUsage, NO_USAGE, type Usage } from './usage.js'
 
@@ -70,7 +72,9 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
      * Inserts new uploads, each deciding for itself: what fits into its owner's quota is inserted and reserved. The
      * order of the outcomes is that of the uploads. Calls of one moment share a transaction.
      */
-    insertPending: groupInserts(async (uploads: readonly NewUpload[]) => await inTransaction(async transaction => await insertPending(transaction, uploads))),
+    insertPending: groupInserts(async (uploads: readonly NewUpload[]) =>
+      await query(async () => await retryConflicts(async () => await insertAtOnce(database, uploads))) ??
+      await inTransaction(async transaction => await insertPending(transaction, uploads))),
 
     /** Remembers that a write URL which lives this long is about to be handed out. Never lowers the deadline. */
     async raiseUrlDeadline (id: string, deadline: Date, now: Date): Promise<PendingFile | null> {

@@ -30,10 +30,20 @@ function prepareRow (row: NewRow): PreparedRow {
   return { insert, parameters }
 }
 
-/** Of PostgreSQL: with all the metadata that a request may bring, half a megabyte. */
+/** With all the metadata that requests may bring, half a megabyte. */
 const MAX_ROWS = 50
 /** Of SQLite, in one go: a millisecond at most. */
 const MAX_REPEATED = 16
+
+/** Of a hundred rows at most, a megabyte. */
+export async function toJson (rows: readonly NewRow[], wait: () => Promise<void>): Promise<string> {
+  const parts: string[] = []
+  for (let begin = 0; begin < rows.length; begin += MAX_ROWS) {
+    await wait()
+    parts.push(JSON.stringify(rows.slice(begin, begin + MAX_ROWS)).slice(1, -1))
+  }
+  return `[${parts.join(',')}]`
+}
 
 /**
  * Inserts rows, but for those whose idempotency key is taken. The texts are fixed, since building
@@ -47,12 +57,8 @@ export async function insertRows (transaction: Transaction<Database>, rows: read
   if (transaction.getExecutor().adapter instanceof PostgresAdapter) {
     const names = Object.keys(rows[0] as NewRow).join(', ')
     const insertAll = `insert into files (${names}) select ${names} from json_populate_recordset(null::files, $1) on conflict do nothing returning id`
-    for (let begin = 0; begin < rows.length; begin += MAX_ROWS) {
-      const json = JSON.stringify(rows.slice(begin, begin + MAX_ROWS))
-      const { rows: made } = await transaction.executeQuery<{ id: string }>(CompiledQuery.raw(insertAll, [json]))
-      for (const { id } of made) inserted.add(id)
-    }
-    return inserted
+    const { rows: made } = await transaction.executeQuery<{ id: string }>(CompiledQuery.raw(insertAll, [await toJson(rows, wait)]))
+    return new Set(made.map(({ id }) => id))
   }
   const prepared = rows.map(prepareRow)
   for (let begin = 0, end = 0; begin < rows.length; begin = end) {

@@ -47,12 +47,17 @@ export async function changeUsage (transaction: Transaction<Database>, { tenant,
 }
 
 /** Four petabytes: sums beyond 2^53 could not be counted exactly, and a batch is added before it is looked at. */
-const MAX_COUNTED_BYTES = 2 ** 52
+const MAX_COUNTED = 2 ** 52
+
+/** What an owner may hold at most. */
+export function limitsOf (quota: Quota): Usage {
+  return { files: quota.files ?? MAX_COUNTED, bytes: Math.min(quota.bytes ?? MAX_COUNTED, MAX_COUNTED), pending: quota.pending ?? MAX_COUNTED }
+}
 
 /** Which limit one more pending file of this size would break, or null. */
 export function findExceeded (usage: Usage, quota: Quota, bytes: number): keyof Quota | null {
-  if (quota.pending !== undefined && usage.pending + 1 > quota.pending) return 'pending'
-  if (quota.files !== undefined && usage.files + 1 > quota.files) return 'files'
-  if (usage.bytes + bytes > Math.min(quota.bytes ?? MAX_COUNTED_BYTES, MAX_COUNTED_BYTES)) return 'bytes'
-  return null
+  const limits = limitsOf(quota)
+  if (usage.pending + 1 > limits.pending) return 'pending'
+  if (usage.files + 1 > limits.files) return 'files'
+  return usage.bytes + bytes > limits.bytes ? 'bytes' : null
 }

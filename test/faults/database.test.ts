@@ -6,7 +6,7 @@ import { migrate } from '../../src/database/migrate.js'
 import type { Database } from '../../src/database/schema.js'
 import { sweepUploads } from '../../src/jobs/sweep-uploads.js'
 import type { Services } from '../../src/services.js'
-import { startPostgres, testDatabaseUrl } from '../helpers/postgres.js'
+import { startPostgres, testDatabaseUrl, untilWaiting } from '../helpers/postgres.js'
 import { png } from '../helpers/samples.js'
 import { send } from '../helpers/send.js'
 import { startService, type TestService } from '../helpers/service.js'
@@ -110,28 +110,45 @@ t.test('F26: a PostgreSQL that falls silent and breaks no connection is a 503, a
 t.test('F27: a backend killed inside a transaction rolls it back, and the pool heals', async t => {
   const direct = await testDatabaseUrl(t)
   const proxy = await startPostgresProxy(t, direct)
-  const { create, admin, rows, violations } = await start(t, proxy.url, direct)
-  t.equal((await create()).statusCode, 201)
+  const { create, call, ada, admin, rows, violations } = await start(t, proxy.url, direct)
+  const { file } = (await create()).json()
   let kill = true
   proxy.rule = message => {
     if (!kill || !/\bcommit\b/.test(message)) return undefined
     kill = false
     return { kind: 'wait', until: admin.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and state = 'idle in transaction'") }
   }
-  refusesForNow(t, await create())
+  refusesForNow(t, await call('DELETE', `/uploads/${file.id}`, { token: ada }))
   t.equal(kill, false, 'it was killed before its commit')
-  t.equal((await rows()).length, 1, 'nothing of it is there')
+  t.match(await rows(), [{ status: 'pending' }], 'nothing of it is there')
+  t.equal((await call('DELETE', `/uploads/${file.id}`, { token: ada })).statusCode, 204)
+  t.strictSame(await violations(), [])
+})
+
+t.test('F27: a backend killed while it creates leaves nothing of it, and the pool heals', async t => {
+  const url = await testDatabaseUrl(t)
+  const { create, admin, rows, usage, violations } = await start(t, url)
+  t.equal((await create()).statusCode, 201)
+  await admin.query('begin')
+  await admin.query('select from usage for update')
+  const creating = create()
+  await untilWaiting(url)
+  await admin.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+  refusesForNow(t, await creating)
+  await admin.query('rollback')
+  t.equal((await rows()).length, 1)
+  t.strictSame(await usage(), [{ files: 1, pending: 1 }])
   t.equal((await create()).statusCode, 201)
   t.strictSame(await violations(), [])
 })
 
-t.test('F28: a COMMIT whose answer is lost: the retry with the same key finds what it made, and it is charged once', async t => {
+t.test('F28: a create whose answer is lost: the retry with the same key finds what it made, and it is charged once', async t => {
   const direct = await testDatabaseUrl(t)
   const proxy = await startPostgresProxy(t, direct)
   const { create, rows, usage, violations } = await start(t, proxy.url, direct)
   let isCut = false
   proxy.rule = message => {
-    if (isCut || !/\bcommit\b/.test(message)) return undefined
+    if (isCut || !/insert into files/.test(message)) return undefined
     isCut = true
     return { kind: 'lose the answer' }
   }
@@ -144,13 +161,13 @@ t.test('F28: a COMMIT whose answer is lost: the retry with the same key finds wh
   t.strictSame(await violations(), [])
 })
 
-t.test('F28: a COMMIT that never reached the server: the retry makes it', async t => {
+t.test('F28: a create that never reached the server: the retry makes it', async t => {
   const direct = await testDatabaseUrl(t)
   const proxy = await startPostgresProxy(t, direct)
   const { create, rows, violations } = await start(t, proxy.url, direct)
   let isCut = false
   proxy.rule = message => {
-    if (isCut || !/\bcommit\b/.test(message)) return undefined
+    if (isCut || !/insert into files/.test(message)) return undefined
     isCut = true
     return { kind: 'cut' }
   }
@@ -250,19 +267,6 @@ t.test('F30: a transaction that PostgreSQL took back for a deadlock is run again
   t.equal((await call('GET', `/files/${first}`, { token: ada })).json().file.status, 'expired')
   t.strictSame(await violations(), [])
 })
-
-async function untilWaiting (url: string): Promise<void> {
-  const watcher = new pg.Client({ connectionString: url })
-  await watcher.connect()
-  try {
-    for (;;) {
-      const { rows } = await watcher.query("select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()")
-      if (rows.length > 0) return
-    }
-  } finally {
-    await watcher.end()
-  }
-}
 
 t.test('F31: three processes that migrate an empty database at once apply each migration once', async t => {
   const url = await testDatabaseUrl(t)

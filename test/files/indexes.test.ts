@@ -9,6 +9,7 @@ import { NO_EVENTS } from '../../src/files/file-events.js'
 import { createFilesRepository, type FilesRepository } from '../../src/files/files-repository.js'
 import { createInventory } from '../../src/files/inventory.js'
 import { newId } from '../../src/new-id.js'
+import { newFile } from '../helpers/new-file.js'
 import { testDatabaseUrl } from '../helpers/postgres.js'
 import { ENGINES, type Engine } from '../helpers/service.js'
 
@@ -59,6 +60,16 @@ for (const engine of ENGINES) {
       await files.list({ ...page, status: 'ready', policy: 'pictures' })
       t.match(await explain(database, engine, queries[0] as CompiledQuery), /files_by_owner_and_policy/)
     })
+
+    if (engine === 'postgres') {
+      t.test('uploads that are inserted are held against their owner\'s counters by key', async t => {
+        queries.length = 0
+        await files.insertPending([{ file: newFile(), quota: {} }])
+        const plan = await explain(database, engine, queries[0] as CompiledQuery)
+        t.match(plan, /usage_primary/)
+        t.notMatch(plan, /Seq Scan on (files|usage)/, plan)
+      })
+    }
 
     t.test('an upload is found by the id that S3 gave it, not among all files of its owner, also before the table was ever analysed', async t => {
       await sql`insert into files (id, tenant, owner, policy, status, version, filename, content_type, size_bytes, visibility, bucket, object_key, metadata, multipart_upload_id, url_deadline, attempts, created_at, updated_at)

