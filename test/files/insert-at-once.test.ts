@@ -15,7 +15,14 @@ const idsOf = (uploads: readonly NewUpload[]) => uploads.map(({ file }) => file.
 async function start (t: Test) {
   const url = await testDatabaseUrl(t)
   const statements: string[] = []
-  const database = openDatabase(url, { onError: () => {}, onQuery: sql => statements.push(sql) })
+  const errors: unknown[] = []
+  const database = openDatabase(url, {
+    onError: () => {},
+    onQuery (sql, _milliseconds, error) {
+      statements.push(sql)
+      if (error !== undefined) errors.push(error)
+    }
+  })
   t.teardown(async () => { await database.destroy() })
   await migrate(database)
   statements.length = 0
@@ -25,6 +32,7 @@ async function start (t: Test) {
     files: createFilesRepository(database),
     /** The statements since it was asked last. */
     sent: () => statements.splice(0),
+    errors,
     usage: async () => await database.selectFrom('usage').selectAll().orderBy('owner').orderBy('policy').execute(),
     ids: async () => (await database.selectFrom('files').select('id').orderBy('id').execute()).map(({ id }) => id)
   }
@@ -65,7 +73,7 @@ const limits: ReadonlyArray<[name: string, quota: NewUpload['quota'], left: numb
 ]
 for (const [name, quota, left] of limits) {
   t.test(`T31: up to the quota of ${name} all goes at once, and beyond it nothing does`, async t => {
-    const { database, usage, ids } = await start(t)
+    const { database, usage, ids, errors } = await start(t)
     const [first, ...next] = Array.from({ length: left }, () => upload({}, quota))
     t.match(await insertAtOnce(database, [first as NewUpload]), [{ outcome: 'inserted' }])
     t.equal(await insertAtOnce(database, [...next, upload({}, quota), upload({ owner: 'max' })]), null, 'with what is held already')
@@ -74,6 +82,7 @@ for (const [name, quota, left] of limits) {
     t.equal(await insertAtOnce(database, Array.from({ length: left + 1 }, () => upload({ owner: 'max' }, quota))), null, 'with nothing held')
     t.strictSame(await usage(), [{ tenant: '', owner: 'ada', policy: 'pictures', files: left, bytes: 10 * left, pending: left }])
     t.strictSame(await ids(), idsOf([first as NewUpload, ...next]))
+    t.strictSame(errors, [], 'for which PostgreSQL writes nothing to its log')
   })
 }
 
@@ -82,18 +91,24 @@ t.test('of two quotas of one policy, as when policies were read anew in between,
   for (const quotas of [[{ files: 1 }, {}], [{}, { files: 1 }]]) t.equal(await insertAtOnce(database, quotas.map(quota => upload({}, quota))), null)
 })
 
-t.test('T31: when somebody else fills a quota in between, nothing of it happens, and then each decides for itself', async t => {
-  const { url, database, files, usage } = await start(t)
+/** A connection that holds this owner's counters until `end`, having changed them. */
+async function hold (t: Test, url: string, owner: string) {
   const rival = new pg.Client({ connectionString: url })
   await rival.connect()
   t.teardown(async () => { await rival.end() })
+  await rival.query('begin')
+  await rival.query('update usage set files = files + 1, pending = pending + 1 where owner = $1', [owner])
+  return { end: async () => { await rival.query('commit') } }
+}
+
+t.test('T31: when somebody else fills a quota in between, nothing of it happens, and then each decides for itself', async t => {
+  const { url, database, files, usage, errors } = await start(t)
   /** While another process reserves the last place. */
   async function race<T> (run: () => Promise<T>): Promise<T> {
-    await rival.query('begin')
-    await rival.query("update usage set files = files + 1, pending = pending + 1 where owner = 'eve'")
+    const rival = await hold(t, url, 'eve')
     const running = run()
     await untilWaiting(url)
-    await rival.query('commit')
+    await rival.end()
     return await running
   }
   for (const owner of ['ada', 'eve', 'max']) await files.insertPending([upload({ owner })])
@@ -102,10 +117,23 @@ t.test('T31: when somebody else fills a quota in between, nothing of it happens,
   t.equal(await race(async () => await insertAtOnce(database, group(1))), null, 'one of three')
   t.strictSame((await usage()).map(({ owner, files }) => [owner, files]), [['ada', 1], ['eve', 2], ['max', 1]])
   t.equal(await race(async () => await insertAtOnce(database, [upload({ owner: 'eve' }, { files: 3 })])), null, 'one of one')
+  t.equal(errors.length, 1, 'which is no error')
   t.strictSame((await usage()).map(({ owner, files }) => [owner, files]), [['ada', 1], ['eve', 3], ['max', 1]])
 
   t.match(await race(async () => await files.insertPending(group(3))), [{ outcome: 'inserted' }, { outcome: 'exceeded', limit: 'files' }, { outcome: 'inserted' }])
   t.strictSame((await usage()).map(({ owner, files }) => [owner, files]), [['ada', 2], ['eve', 4], ['max', 2]])
+})
+
+t.test('counters are locked in one order, whatever that of the uploads, so that two groups do not wait for each other in a circle', async t => {
+  const { url, database, files } = await start(t)
+  const group = () => ['max', 'eve', 'ada'].map(owner => upload({ owner }))
+  await files.insertPending(group())
+  const ada = await hold(t, url, 'ada')
+  const inserting = insertAtOnce(database, group())
+  await untilWaiting(url)
+  for (const owner of ['eve', 'max']) await (await hold(t, url, owner)).end()
+  await ada.end()
+  t.match(await inserting, [{ outcome: 'inserted' }, { outcome: 'inserted' }, { outcome: 'inserted' }])
 })
 
 t.test('a key that is taken lets nothing happen; those that come together are one upload', async t => {
