@@ -9,24 +9,38 @@ const PIECE_LENGTH = 64 * 1024
 const NO_ITEMS = '"data":[]'
 
 /**
- * Sends a list, written by the schema of the route like every reply, but one item after the other: a hundred of
- * them can be several megabytes.
+ * Sends a list, written by the schema of the route like every reply, but one item after the other and not faster than
+ * the client takes it: a hundred of them can be several megabytes. What fails within the first piece is answered like
+ * any error; later, the connection ends.
  */
-export async function sendList (reply: FastifyReply, list: { readonly data: readonly unknown[] }): Promise<FastifyReply> {
+export async function sendList (reply: FastifyReply, { data, ...rest }: { readonly data: Iterable<unknown> | AsyncIterable<unknown> }): Promise<FastifyReply> {
   const write = reply.getSerializationFunction(String(reply.statusCode)) as (list: { readonly data: readonly unknown[] }) => string
-  const [head = '', tail = ''] = write({ ...list, data: [] }).split(NO_ITEMS)
-  const pieces: Buffer[] = []
-  let text = `${head}"data":[`
+  const pieces = writePieces(write, data, write({ ...rest, data: [] }))
+  const { value: first, done: isAll = false } = await pieces.next()
+  reply.type('application/json; charset=utf-8')
+  if (isAll) return reply.header('content-length', first.length).send(first)
+  return reply.send(Readable.from(join(first, pieces)))
+}
+
+/** Yields all pieces but the last one, and returns that. */
+async function * writePieces (write: (list: { readonly data: readonly unknown[] }) => string, data: Iterable<unknown> | AsyncIterable<unknown>, empty: string): AsyncGenerator<Buffer, Buffer> {
+  const [head = '', tail = ''] = empty.split(NO_ITEMS)
   const wait = takeTurns()
-  for (const [index, item] of list.data.entries()) {
+  let text = `${head}"data":[`
+  let separator = ''
+  for await (const item of data) {
     await wait()
-    text += (index > 0 ? ',' : '') + write({ data: [item] }).slice('{"data":['.length, -']}'.length)
     if (text.length > PIECE_LENGTH) {
-      pieces.push(Buffer.from(text))
+      yield Buffer.from(text)
       text = ''
     }
+    text += separator + write({ data: [item] }).slice('{"data":['.length, -']}'.length)
+    separator = ','
   }
-  pieces.push(Buffer.from(`${text}]${tail}`))
-  reply.type('application/json; charset=utf-8').header('content-length', pieces.reduce((sum, { length }) => sum + length, 0))
-  return reply.send(pieces.length > 1 ? Readable.from(pieces) : pieces[0])
+  return Buffer.from(`${text}]${tail}`)
+}
+
+async function * join (first: Buffer, rest: AsyncGenerator<Buffer, Buffer>): AsyncGenerator<Buffer> {
+  yield first
+  yield yield * rest
 }

@@ -34,15 +34,46 @@ export interface CreatedUpload {
  * checked anew.
  * @throws {ApiError} IDEMPOTENCY_KEY_REUSED: this key came with another request
  */
-export async function createUploads (services: Services, user: User, bodies: readonly CreateUploadBody[], { idempotencyKey, space = 'single', ...origin }: CreateOptions = {}): Promise<Array<CreatedUpload | ApiError>> {
-  const wait = takeTurns()
+export async function createUploads (services: Services, user: User, bodies: readonly CreateUploadBody[], options: CreateOptions = {}): Promise<Array<CreatedUpload | ApiError>> {
+  const { items, finish } = await insertUploads(services, user, bodies, options)
+  return await settle(items, takeTurns(), finish)
+}
+
+/** How many uploads of a batch S3 is asked for at the same time, and how many signed ones wait to be sent. */
+const MAX_AHEAD = 8
+
+/**
+ * The same, but uploads are begun and signed only as they are asked for, in their order: a hundred in parts are
+ * megabytes of URLs. Whoever stops asking leaves the others pending, as if nobody had heard the answer.
+ * @throws {ApiError} IDEMPOTENCY_KEY_REUSED: this key came with another request
+ */
+export async function createBatch (services: Services, user: User, bodies: readonly CreateUploadBody[], options: CreateOptions): Promise<{ readonly isReplayed: boolean, readonly uploads: AsyncIterable<CreatedUpload | ApiError> }> {
+  const { items, isReplayed, finish } = await insertUploads(services, user, bodies, { ...options, space: 'batch' })
+  async function * begin (): AsyncGenerator<CreatedUpload | ApiError> {
+    const wait = takeTurns()
+    const underWay: Array<Promise<CreatedUpload | ApiError>> = []
+    for (const item of items) {
+      await wait()
+      const upload = failAlone(finish(item))
+      // Whether it fails is asked when it is its turn, if ever.
+      upload.catch(() => {})
+      underWay.push(upload)
+      if (underWay.length === MAX_AHEAD) yield await (underWay.shift() as typeof upload)
+    }
+    yield * underWay
+  }
+  return { isReplayed, uploads: begin() }
+}
+
+/** The rows of new uploads. `finish` has to be called for each item to answer for it. */
+async function insertUploads (services: Services, user: User, bodies: readonly CreateUploadBody[], { idempotencyKey, space = 'single', ...origin }: CreateOptions) {
   const hash = idempotencyKey === undefined ? '' : fingerprint(bodies)
   // All that a batch could have made, so that a shorter one is not taken for a new one.
   const keys = Array.from({ length: idempotencyKey === undefined ? 0 : space === 'batch' ? MAX_BATCH_UPLOADS : 1 }, (_, index) => `${space}/${index}/${idempotencyKey}`)
-  const prepared = await settle(bodies, wait, async (body, index) => await prepareUpload(services, user, body, idempotencyKey === undefined ? null : { key: keys[index] as string, hash }, origin))
-  const earlier = idempotencyKey === undefined ? new Map() : await findEarlier(services, user, prepared, keys, hash)
+  const items = await settle(bodies, takeTurns(), async (body, index) => await prepareUpload(services, user, body, idempotencyKey === undefined ? null : { key: keys[index] as string, hash }, origin))
+  const earlier = idempotencyKey === undefined ? new Map<string, File>() : await findEarlier(services, user, items, keys, hash)
 
-  const fresh = prepared.filter((item): item is Exclude<typeof item, ApiError> => !(item instanceof ApiError) && !earlier.has(item.file.idempotency?.key ?? ''))
+  const fresh = items.filter((item): item is Exclude<typeof item, ApiError> => !(item instanceof ApiError) && !earlier.has(item.file.idempotency?.key ?? ''))
   const inserted = new Map<NewFile, Inserted>()
   if (fresh.length > 0) {
     const outcomes = await services.files.insertPending(fresh)
@@ -54,17 +85,25 @@ export async function createUploads (services: Services, user: User, bodies: rea
   }
   // A request with the same key was faster by a moment: it has made the row, or filled the quota.
   const isRaced = idempotencyKey !== undefined && [...inserted.values()].some(({ outcome }) => outcome !== 'inserted')
-  const raced = isRaced ? await findEarlier(services, user, prepared, keys, hash) : new Map<string, File>()
+  const raced = isRaced ? await findEarlier(services, user, items, keys, hash) : new Map<string, File>()
 
-  return await settle(prepared, wait, async item => {
-    if (item instanceof ApiError) throw item
-    const key = item.file.idempotency?.key ?? ''
-    const known = earlier.get(key) ?? raced.get(key)
-    const result = inserted.get(item.file)
-    if (result?.outcome === 'inserted') return await begin(services, result.file, item.file)
-    if (known) return { ...await getUpload(services, user, known.id), isReplayed: true }
-    throw quotaExceeded(item.file.policy, result)
-  })
+  function findKnown ({ file }: typeof fresh[number]): File | undefined {
+    const key = file.idempotency?.key ?? ''
+    return inserted.get(file)?.outcome === 'inserted' ? undefined : earlier.get(key) ?? raced.get(key)
+  }
+
+  return {
+    items,
+    isReplayed: items.some(item => !(item instanceof ApiError) && findKnown(item)),
+    async finish (item: typeof items[number]): Promise<CreatedUpload> {
+      if (item instanceof ApiError) throw item
+      const known = findKnown(item)
+      if (known) return { ...await getUpload(services, user, known.id), isReplayed: true }
+      const result = inserted.get(item.file)
+      if (result?.outcome !== 'inserted') throw quotaExceeded(item.file.policy, result)
+      return await begin(services, result.file, item.file)
+    }
+  }
 }
 
 /**
@@ -105,19 +144,23 @@ export function quotaExceeded (policy: string, result: Inserted | undefined): Ap
   return new ApiError('QUOTA_EXCEEDED', `The quota of the policy "${policy}" for ${held} is used up. GET /usage tells what is held.`)
 }
 
-/** One after the other, each failing alone. On SQLite nothing here waits for anything. */
+/** One after the other. On SQLite nothing here waits for anything. */
 async function settle<Item, Result> (items: readonly Item[], wait: () => Promise<void>, run: (item: Item, index: number) => Promise<Result>): Promise<Array<Result | ApiError>> {
   const results: Array<Result | ApiError> = []
   for (const [index, item] of items.entries()) {
     if (items.length > 1) await wait()
-    try {
-      results.push(await run(item, index))
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error
-      results.push(error)
-    }
+    results.push(await failAlone(run(item, index)))
   }
   return results
+}
+
+async function failAlone<Result> (result: Promise<Result>): Promise<Result | ApiError> {
+  try {
+    return await result
+  } catch (error) {
+    if (error instanceof ApiError) return error
+    throw error
+  }
 }
 
 /** The same for the same request, in whatever order its fields came. */

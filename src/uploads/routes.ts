@@ -6,7 +6,7 @@ import { sendList } from '../send-list.js'
 import type { Services } from '../services.js'
 import { abortUpload } from './abort-upload.js'
 import { completeUpload } from './complete-upload.js'
-import { createUploads, type CreatedUpload } from './create-uploads.js'
+import { createBatch, createUploads, type CreatedUpload } from './create-uploads.js'
 import { getUpload } from './get-upload.js'
 import { BatchBody, BatchReply, CompleteUploadBody, CreateUploadBody, IdempotencyHeaders, SignPartsBody, SignPartsReply, UploadReply } from './schemas.js'
 import { signUploadParts } from './sign-upload-parts.js'
@@ -49,14 +49,23 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
       response: { 200: { ...BatchReply, description: 'What became of each upload.', headers: { 'idempotency-replayed': Type.String() } }, ...problemResponses(['IDEMPOTENCY_KEY_REUSED'], { hasBody: true }) }
     }
   }, async (request, reply) => {
-    const created = await createUploads(services, request.user, request.body.uploads, { idempotencyKey: request.headers['idempotency-key'], space: 'batch' })
-    if (created.some(item => !(item instanceof ApiError) && item.isReplayed)) reply.header('idempotency-replayed', 'true')
-    request.auditedFiles = created.flatMap(item => item instanceof ApiError ? [] : [item.file.id])
-    for (const item of created) {
-      // The other causes are logged where a whole request fails.
-      if (item instanceof ApiError && item.status >= 500) request.log.error({ err: item.cause ?? item, code: item.code }, item.title)
+    const { isReplayed, uploads } = await createBatch(services, request.user, request.body.uploads, { idempotencyKey: request.headers['idempotency-key'] })
+    if (isReplayed) reply.header('idempotency-replayed', 'true')
+    const created: string[] = []
+    request.auditedFiles = created
+    async function * toItems () {
+      for await (const item of uploads) {
+        if (item instanceof ApiError) {
+          // The other causes are logged where a whole request fails.
+          if (item.status >= 500) request.log.error({ err: item.cause ?? item, code: item.code }, item.title)
+          yield { problem: toProblem(item, request.id) }
+        } else {
+          created.push(item.file.id)
+          yield toUploadBody(item)
+        }
+      }
     }
-    return await sendList(reply, { data: created.map(item => item instanceof ApiError ? { problem: toProblem(item, request.id) } : toUploadBody(item)) })
+    return await sendList(reply, { data: toItems() })
   })
 
   app.get('/uploads/:id', {
