@@ -40,7 +40,7 @@ export async function createUploads (services: Services, user: User, bodies: rea
 }
 
 /** How many uploads of a batch S3 is asked for at the same time, and how many signed ones wait to be sent. */
-const MAX_AHEAD = 8
+const MAX_AHEAD = 4
 
 /**
  * The same, but uploads are begun and signed only as they are asked for, in their order: a hundred in parts are

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { ApiError } from '../../src/errors.js'
 import { png, sha256Base64 } from '../helpers/samples.js'
 import { send } from '../helpers/send.js'
 import { ENGINES, startService, type Engine } from '../helpers/service.js'
@@ -44,6 +45,37 @@ async function suite (t: Test, engine: Engine): Promise<void> {
       t.equal((await call('POST', `/uploads/${data[index].file.id}/complete`, { token: ada, body: {} })).statusCode, 200)
     }
     t.equal((await services.database.selectFrom('files').select('id').where('owner', '=', 'ada').execute()).length, 5, 'what was refused left no row')
+  })
+
+  t.test('of uploads in parts four are begun at a time, each fails alone, and the order stays, also when the store answers in another one', async t => {
+    const waiting: Array<() => void> = []
+    let asked = 0
+    const slow = await startService(t, s3, {
+      engine,
+      adapt: services => ({
+        ...services,
+        objectStorage: {
+          ...services.objectStorage,
+          async createMultipartUpload (...options) {
+            const isBroken = asked++ === 5
+            await new Promise<void>(resolve => { waiting.push(resolve) })
+            if (isBroken) throw new ApiError('OBJECT_STORAGE_ERROR', 'The store does not answer.')
+            return await services.objectStorage.createMultipartUpload(...options)
+          }
+        }
+      })
+    })
+    const uploads = Array.from({ length: 20 }, (_, index) => ({ ...pictureBody, policy: 'parts', sizeBytes: 6_000_000, filename: `${index}.png` }))
+    const replying = slow.call('POST', '/uploads/batch', { token: await slow.token('ada'), body: { uploads } })
+    for (let answered = 0; answered < uploads.length; answered += 4) {
+      while (waiting.length < 4) await nextTurn()
+      t.equal(asked, answered + 4)
+      for (const answer of waiting.splice(0).reverse()) answer()
+    }
+    const reply = await replying
+    const names = outcomes(reply)
+    t.strictSame(names, uploads.map(({ filename }, index) => index === 5 ? 'OBJECT_STORAGE_ERROR' : filename))
+    t.strictSame((await slow.services.database.selectFrom('usage').select('files').execute()).map(row => ({ ...row })), [{ files: 19 }])
   })
 
   t.test('T31: the quota is decided upload by upload within one batch', async t => {
