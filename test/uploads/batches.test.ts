@@ -1,3 +1,4 @@
+import { PassThrough } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ApiError } from '../../src/errors.js'
@@ -50,8 +51,10 @@ async function suite (t: Test, engine: Engine): Promise<void> {
   t.test('of uploads in parts four are begun at a time, each fails alone, and the order stays, also when the store answers in another one', async t => {
     const waiting: Array<() => void> = []
     let asked = 0
+    const log = new PassThrough()
     const slow = await startService(t, s3, {
       engine,
+      logTo: log,
       adapt: services => ({
         ...services,
         objectStorage: {
@@ -76,6 +79,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     const names = outcomes(reply)
     t.strictSame(names, uploads.map(({ filename }, index) => index === 5 ? 'OBJECT_STORAGE_ERROR' : filename))
     t.strictSame((await slow.services.database.selectFrom('usage').select('files').execute()).map(row => ({ ...row })), [{ files: 19 }])
+    t.match(String(log.read()), /"level":50.*"code":"OBJECT_STORAGE_ERROR"/, 'which an operator hears of')
   })
 
   t.test('T31: the quota is decided upload by upload within one batch', async t => {

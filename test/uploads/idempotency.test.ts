@@ -209,6 +209,16 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.equal((await batch(key, [nope, nope, pictureBody])).headers['idempotency-replayed'], 'true')
   })
 
+  t.test('a batch of which the quota takes only some is no repetition, and the same one again is', async t => {
+    const key = newKey()
+    const owner = await token('quota-of-a-batch')
+    const uploads = Array.from({ length: 7 }, () => ({ ...pictureBody, policy: 'few', sizeBytes: 100 }))
+    const [first, again] = [await batch(key, uploads, owner), await batch(key, uploads, owner)]
+    for (const reply of [first, again]) t.equal(reply.json().data.filter((item: { problem?: { code: string } }) => item.problem?.code === 'QUOTA_EXCEEDED').length, 2)
+    t.equal(first.headers['idempotency-replayed'], undefined)
+    t.equal(again.headers['idempotency-replayed'], 'true')
+  })
+
   t.test('a single request and a batch with the same key do not meet', async t => {
     const key = newKey()
     const single = await create(key)
