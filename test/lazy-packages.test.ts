@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { startDistribution } from './helpers/cloudfront.js'
 import { runNode } from './helpers/process.js'
@@ -6,27 +8,25 @@ import { testEnvironment } from './helpers/service.js'
 
 const s3 = await startEmbeddedTestS3(t)
 
-/** Writes the name of every package that is asked for to stderr. */
-const NAME_PACKAGES = `data:text/javascript,${encodeURIComponent(`
+/** Writes the name of every package that is asked for to a file: a pipe that nobody reads in time would refuse some. */
+const namePackages = (path: string) => `data:text/javascript,${encodeURIComponent(`
 import { register } from 'node:module'
 register('data:text/javascript,' + encodeURIComponent(\`
-import { writeSync } from 'node:fs'
+import { appendFileSync } from 'node:fs'
 export async function resolve (name, context, next) {
-  writeSync(2, 'package ' + name + String.fromCharCode(10))
+  appendFileSync(${JSON.stringify(path)}, 'package ' + name + String.fromCharCode(10))
   return await next(name, context)
 }\`))
 `)}`
 
 /** The packages that the service has asked for once it answers. */
 async function packagesOf (t: Test, env: Readonly<Record<string, string>> = {}): Promise<string> {
-  const running = runNode(t, ['--import', NAME_PACKAGES, 'src/cli.ts', 'serve'], {
+  const path = join(t.testdir(), 'packages')
+  const running = runNode(t, ['--import', namePackages(path), 'src/cli.ts', 'serve'], {
     ...await testEnvironment(t), PORT: '0', S3_BUCKET: await s3.createBucket(), S3_ENDPOINT: s3.endpoint, AWS_ACCESS_KEY_ID: s3.credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: s3.credentials.secretAccessKey, ...env
   })
   await running.output(/presignd is ready/)
-  // That is told by another pipe, whose text may come first.
-  running.child.kill('SIGKILL')
-  await running.ended
-  return running.stderr()
+  return readFileSync(path, 'utf8')
 }
 
 t.test('nothing is loaded for what is switched off', async t => {

@@ -109,10 +109,11 @@ function fail (span: Span, error: unknown): void {
   span.setAttribute('error.type', error instanceof Error ? error.name : typeof error)
 }
 
-/** What a query does to which table, of its text without values. */
+/** What a query does to which table, of its text without values. One that begins with others does what its first line without an indent says. */
 function describeQuery (sql: string): { readonly operation: string, readonly table?: string, readonly summary: string } {
-  const operation = /^\s*(\w+)/.exec(sql)?.[1]?.toLowerCase() ?? 'query'
-  const table = /\b(?:from|into|update)\s+"?(\w+)"?/i.exec(sql)?.[1]
+  const text = sql.startsWith('with ') ? sql.slice(Math.max(0, sql.search(/^(?:insert|update|delete|select) /m))) : sql
+  const operation = /^\s*(\w+)/.exec(text)?.[1]?.toLowerCase() ?? 'query'
+  const table = /\b(?:from|into|update)\s+"?(\w+)"?/i.exec(text)?.[1]
   return table === undefined ? { operation, summary: operation } : { operation, table, summary: `${operation} ${table}` }
 }
 
