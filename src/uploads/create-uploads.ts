@@ -16,8 +16,6 @@ import { hasClientParts } from './upload-parts.js'
 
 export interface CreateOptions extends Origin {
   readonly idempotencyKey?: string | undefined
-  /** Keeps the keys of single requests and of batches apart. */
-  readonly space?: 'single' | 'batch'
 }
 
 export interface CreatedUpload {
@@ -35,7 +33,7 @@ export interface CreatedUpload {
  * @throws {ApiError} IDEMPOTENCY_KEY_REUSED: this key came with another request
  */
 export async function createUploads (services: Services, user: User, bodies: readonly CreateUploadBody[], options: CreateOptions = {}): Promise<Array<CreatedUpload | ApiError>> {
-  const { items, finish } = await insertUploads(services, user, bodies, options)
+  const { items, finish } = await insertUploads(services, user, bodies, 'single', options)
   return await settle(items, takeTurns(), finish)
 }
 
@@ -48,8 +46,8 @@ const MAX_AHEAD = 4
  * @throws {ApiError} IDEMPOTENCY_KEY_REUSED: this key came with another request
  */
 export async function createBatch (services: Services, user: User, bodies: readonly CreateUploadBody[], options: CreateOptions): Promise<{ readonly isReplayed: boolean, readonly uploads: AsyncIterable<CreatedUpload | ApiError> }> {
-  const { items, isReplayed, finish } = await insertUploads(services, user, bodies, { ...options, space: 'batch' })
-  async function * begin (): AsyncGenerator<CreatedUpload | ApiError> {
+  const { items, isReplayed, finish } = await insertUploads(services, user, bodies, 'batch', options)
+  async function * finishInOrder (): AsyncGenerator<CreatedUpload | ApiError> {
     const wait = takeTurns()
     const underWay: Array<Promise<CreatedUpload | ApiError>> = []
     for (const item of items) {
@@ -62,11 +60,14 @@ export async function createBatch (services: Services, user: User, bodies: reado
     }
     yield * underWay
   }
-  return { isReplayed, uploads: begin() }
+  return { isReplayed, uploads: finishInOrder() }
 }
 
-/** The rows of new uploads. `finish` has to be called for each item to answer for it. */
-async function insertUploads (services: Services, user: User, bodies: readonly CreateUploadBody[], { idempotencyKey, space = 'single', ...origin }: CreateOptions) {
+/**
+ * The rows of new uploads. `finish` has to be called for each item to answer for it.
+ * @param space keeps the idempotency keys of single requests and of batches apart
+ */
+async function insertUploads (services: Services, user: User, bodies: readonly CreateUploadBody[], space: 'single' | 'batch', { idempotencyKey, ...origin }: CreateOptions) {
   const hash = idempotencyKey === undefined ? '' : fingerprint(bodies)
   // All that a batch could have made, so that a shorter one is not taken for a new one.
   const keys = Array.from({ length: idempotencyKey === undefined ? 0 : space === 'batch' ? MAX_BATCH_UPLOADS : 1 }, (_, index) => `${space}/${index}/${idempotencyKey}`)
