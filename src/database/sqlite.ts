@@ -2,7 +2,8 @@ import { mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, resolve } from 'node:path'
 import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, type Dialect } from 'kysely'
-import { createSqliteDriver, type SqliteFile } from './sqlite-driver.js'
+import { createSqliteDriver, type PreparedStatement, type SqliteFile } from './sqlite-driver.js'
+import { openWriteAheadLog, type Checkpointed, type WriteAheadLog } from './write-ahead-log.js'
 
 /** The part of `node:sqlite` that is used here; `@photostructure/sqlite` has the same one for Node 20. */
 interface DatabaseSync {
@@ -18,20 +19,22 @@ interface DatabaseSync {
 
 type Statement = ReturnType<DatabaseSync['prepare']>
 
-/**
- * One file, one process. WAL with `synchronous=FULL`: a row that was answered survives a power cut.
- * @see https://www.sqlite.org/pragma.html#pragma_synchronous
- */
+/** One file, one process. A row that was answered survives a power cut. */
 export function sqliteDialect (path: string, { isReadOnly = false } = {}): Dialect {
   const absolute = path === ':memory:' ? path : resolve(path)
   const open = (): SqliteFile => {
     if (isReadOnly) return prepareOnce(openSqlite(absolute, { readOnly: true }))
     if (absolute !== ':memory:') mkdirSync(dirname(absolute), { recursive: true })
     const database = openSqlite(absolute)
-    database.exec('pragma journal_mode = wal')
-    database.exec('pragma synchronous = full')
     database.exec('pragma busy_timeout = 5000')
-    return prepareOnce(database)
+    const [journal] = database.prepare('pragma journal_mode = wal').all() as Array<{ journal_mode: string }>
+    if (journal?.journal_mode !== 'wal') return prepareOnce(database)
+    // Whoever commits flushes the log, which is all that `full` does more, and sees to checkpoints long before SQLite does.
+    // https://www.sqlite.org/pragma.html#pragma_synchronous
+    database.exec('pragma synchronous = normal')
+    database.exec('pragma wal_autocheckpoint = 10000')
+    const checkpoint = database.prepare('pragma wal_checkpoint(passive)')
+    return prepareOnce(database, openWriteAheadLog(absolute, () => checkpoint.all()[0] as Checkpointed))
   }
   return {
     createDriver: () => createSqliteDriver(open),
@@ -108,36 +111,44 @@ function rowMaker (statement: Statement): (row: unknown) => unknown {
 
 const MAX_PREPARED = 200
 
-/** Kysely says the same few texts again and again. */
-function prepareOnce (database: DatabaseSync): SqliteFile {
-  const prepared = new Map<string, SqliteFile['run']>()
+/** All else is taken for a write, which costs a write to the disk at worst. */
+const READ = /^\s*(?:(?:select|pragma|explain|begin|commit|rollback)\b|with\b(?!.*\b(?:insert|update|delete)\b))/is
+const RETURNS_ROWS = /^\s*(?:select|with|pragma|explain)\b|\breturning\b/i
 
-  function prepare (sql: string): SqliteFile['run'] {
-    const statement = database.prepare(sql)
-    if (/^\s*(select|with|pragma|explain)\b|\breturning\b/i.test(sql)) {
-      const toRow = rowMaker(statement)
-      return (_sql, parameters) => ({ rows: statement.all(...parameters).map(toRow) })
-    }
-    if (sql === 'rollback') {
-      return () => {
+function prepareStatement (database: DatabaseSync, sql: string): PreparedStatement {
+  const statement = database.prepare(sql)
+  const isWrite = !READ.test(sql)
+  if (RETURNS_ROWS.test(sql)) {
+    const toRow = rowMaker(statement)
+    return { isWrite, run: parameters => ({ rows: statement.all(...parameters).map(toRow) }) }
+  }
+  if (sql === 'rollback') {
+    return {
+      isWrite,
+      run () {
         rollback(statement)
         return { rows: [] }
       }
     }
-    return (_sql, parameters) => ({ rows: [], changes: statement.run(...parameters).changes })
   }
+  return { isWrite, run: parameters => ({ rows: [], changes: statement.run(...parameters).changes }) }
+}
 
+/** Kysely says the same few texts again and again. */
+function prepareOnce (database: DatabaseSync, log: WriteAheadLog | null = null): SqliteFile {
+  const prepared = new Map<string, PreparedStatement>()
   return {
-    run (sql, parameters) {
-      let run = prepared.get(sql)
-      if (!run) {
-        run = prepare(sql)
+    prepare (sql) {
+      let statement = prepared.get(sql)
+      if (!statement) {
+        statement = prepareStatement(database, sql)
         // They are few, but for lists of ids of every length: those may push others out.
         if (prepared.size >= MAX_PREPARED) prepared.clear()
-        prepared.set(sql, run)
+        prepared.set(sql, statement)
       }
-      return run(sql, parameters)
+      return statement
     },
+    log,
     close: () => database.close()
   }
 }
