@@ -38,7 +38,7 @@ interface State {
 /**
  * Kysely's own driver lends the one connection to one query after the other. Here a query waits for a transaction that is
  * under way, a write also for a checkpoint, and for nothing else: it is done in an instant, and queries of one moment keep step
- * (see plugins/cohorts.ts). Who has written is answered when it is on the disk; others go on meanwhile.
+ * (see cohorts.ts). Who has written is answered when it is on the disk; others go on meanwhile.
  */
 export function createSqliteDriver (open: () => SqliteFile): Driver {
   const state: State = { file: null, transaction: null, checkpoint: null, pages: 0 }
@@ -111,11 +111,7 @@ class Connection implements DatabaseConnection {
     const statement = (state.file as SqliteFile).prepare(sql)
     while (statement.isWrite && state.transaction?.of !== this && (state.transaction || state.checkpoint)) await (state.transaction?.ended ?? state.checkpoint)
     const isInTransaction = state.transaction !== null
-    if (repeated) {
-      state.pages += repeated.length * PAGES_OF_A_ROW
-      return { rows: repeated.map(each => ({ changes: Number(statement.run(each).changes) })) as Row[] }
-    }
-    const { rows, changes } = statement.run(parameters)
+    const { rows, changes } = repeated ? { rows: repeated.map(each => ({ changes: Number(statement.run(each).changes) })) } : statement.run(parameters)
     if (statement.isWrite) {
       state.pages += Number(changes ?? rows.length) * PAGES_OF_A_ROW
       if (!isInTransaction) await settle(state)

@@ -3,11 +3,13 @@ import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import workers from 'node:worker_threads'
-import type { Kysely } from 'kysely'
+import { CompiledQuery, type Kysely } from 'kysely'
 import t, { type Test } from 'tap'
 import { openDatabase, query } from '../../src/database/database.js'
 import { migrate } from '../../src/database/migrate.js'
 import type { Database } from '../../src/database/schema.js'
+import type { RepeatedQuery } from '../../src/database/sqlite-driver.js'
+import { runNode } from '../helpers/process.js'
 
 type Flush = (error: Error | null) => void
 
@@ -78,6 +80,20 @@ t.test('who writes is answered when it is on the disk; others go on meanwhile, a
   t.equal(held.length, 2)
 })
 
+t.test('a statement that is repeated is flushed, too, once', async t => {
+  const { database } = await open(t)
+  const held = holdFlushes(t)
+  const many: RepeatedQuery = { ...CompiledQuery.raw('insert into secrets (name, value) values (?, ?)'), repeated: [['a', ''], ['b', '']] }
+  let isAnswered = false
+  const writing = database.executeQuery(many).then(() => { isAnswered = true })
+  while (held.length === 0) await nextTurn()
+  t.strictSame(await names(database), ['a', 'b'])
+  t.notOk(isAnswered)
+  held[0]?.(null)
+  await writing
+  t.equal(held.length, 1)
+})
+
 t.test('queries that change nothing flush nothing', async t => {
   const { database } = await open(t)
   const held = holdFlushes(t)
@@ -103,7 +119,7 @@ t.test('a log that cannot be flushed is not needed: what was committed goes to t
   t.pass('the log is trusted again')
 })
 
-t.test('F45: where neither log nor database can be flushed, who writes hears of it until one of them can', async t => {
+t.test('where neither log nor database can be flushed, who writes hears of it until one of them can', async t => {
   const { path, database } = await open(t)
   await insert(database, 'before')
   const reader = openDatabase(`sqlite:${path}`, { onError, isReadOnly: true })
@@ -149,6 +165,21 @@ t.test('the log starts anew after every thousand pages or so, by one thread that
   t.strictSame(threads, { started: 1, ended: 0 })
   await database.destroy()
   t.strictSame(threads, { started: 1, ended: 1 })
+})
+
+t.test('a process that has nothing else to do waits for its checkpoints', async t => {
+  const path = join(t.testdir(), 'presignd.db')
+  const running = runNode(t, ['--input-type=module', '--eval', `
+    import { openDatabase } from './src/database/database.ts'
+    import { migrate } from './src/database/migrate.ts'
+    const database = openDatabase(${JSON.stringify(`sqlite:${path}`)}, { onError () {} })
+    await migrate(database)
+    for (let write = 0; write < 500; write++) await database.insertInto('secrets').values({ name: String(write), value: '' }).execute()
+    await database.destroy()
+    console.log('all are written')
+  `])
+  t.equal(await running.ended, 0, running.stderr())
+  t.match(running.stdout(), 'all are written')
 })
 
 for (const [what, NotWorking] of [
