@@ -28,6 +28,7 @@ export function openWriteAheadLog (path: string, checkpointHere: () => Checkpoin
   // What once failed to be written, Linux does not try again: all later successes would mean nothing.
   let isTrusted = true
   let thread: Worker | undefined
+  const threadIsIdle = setTimeout(() => { endThread().catch(never) }, THREAD_IDLE_MS).unref()
 
   async function flushWaiting (): Promise<void> {
     isFlushing = true
@@ -71,8 +72,20 @@ export function openWriteAheadLog (path: string, checkpointHere: () => Checkpoin
       env: {}
     })
     // It ends by an error. Then the log grows until the next checkpoint, by another thread or by SQLite itself.
-    started.on('error', () => { thread = undefined })
+    started.on('error', () => { if (thread === started) thread = undefined })
     return started
+  }
+
+  /** After what it was asked for. */
+  async function endThread (): Promise<void> {
+    const current = thread
+    thread = undefined
+    if (!current) return
+    current.ref()
+    await new Promise(resolve => {
+      current.on('exit', resolve)
+      current.postMessage('close')
+    })
   }
 
   return {
@@ -88,6 +101,7 @@ export function openWriteAheadLog (path: string, checkpointHere: () => Checkpoin
       const current = thread ??= startThread()
       const end = (): void => {
         current.off('message', end).off('exit', end).unref()
+        threadIsIdle.refresh()
         resolve()
       }
       current.on('message', end).on('exit', end).ref()
@@ -96,16 +110,14 @@ export function openWriteAheadLog (path: string, checkpointHere: () => Checkpoin
 
     async close () {
       if (file !== undefined) closeSync(file)
-      const current = thread
-      if (!current) return
-      current.ref()
-      await new Promise(resolve => {
-        current.on('exit', resolve)
-        current.postMessage('close')
-      })
+      clearTimeout(threadIsIdle)
+      await endThread()
     }
   }
 }
+
+/** It takes 10 MiB of memory. */
+const THREAD_IDLE_MS = 30_000
 
 /** Each who waits is told of the failure. */
 const never = (): void => {}

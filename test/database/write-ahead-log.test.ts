@@ -148,14 +148,7 @@ t.test('where neither log nor database can be flushed, who writes hears of it un
 
 t.test('the log starts anew after every thousand pages or so, by one thread that ends with the database', async t => {
   const { path, database } = await open(t)
-  const threads = { started: 0, ended: 0 }
-  replace(t, workers, 'Worker', class extends workers.Worker {
-    constructor (...args: ConstructorParameters<typeof workers.Worker>) {
-      super(...args)
-      threads.started++
-      this.on('exit', () => { threads.ended++ })
-    }
-  })
+  const threads = countThreads(t)
   replace(t, fs, 'fdatasync', (_file: number, done: Flush) => { setImmediate(done, null) })
   const WRITES = 1000
   for (let write = 0; write < WRITES; write++) await insert(database, `${write}`)
@@ -165,6 +158,43 @@ t.test('the log starts anew after every thousand pages or so, by one thread that
   t.strictSame(threads, { started: 1, ended: 0 })
   await database.destroy()
   t.strictSame(threads, { started: 1, ended: 1 })
+})
+
+t.test('a thread that had nothing to do for half a minute ends, and another one is started when it is needed', async t => {
+  const due: Array<() => void> = []
+  let begun = 0
+  const { setTimeout: real } = globalThis
+  t.intercept(globalThis, 'setTimeout', {
+    value (task: () => void, milliseconds: number): NodeJS.Timeout {
+      const timer = real(task, milliseconds)
+      if (milliseconds === 30_000) {
+        due.push(task)
+        const refresh = timer.refresh.bind(timer)
+        timer.refresh = () => {
+          begun++
+          return refresh()
+        }
+      }
+      return timer
+    }
+  })
+  const { database } = await open(t)
+  const threads = countThreads(t)
+  replace(t, fs, 'fdatasync', (_file: number, done: Flush) => { setImmediate(done, null) })
+  let written = 0
+  const write = async (): Promise<void> => { await insert(database, `${written++}`) }
+  while (threads.started === 0) await write()
+  await write()
+  t.equal(due.length, 1)
+  t.equal(begun, 1, 'from the end of a checkpoint on')
+  due[0]?.()
+  while (threads.ended === 0) await nextTurn()
+  t.strictSame(threads, { started: 1, ended: 1 })
+  while (threads.started === 1) await write()
+  await write()
+  t.equal((await names(database)).length, written)
+  await database.destroy()
+  t.strictSame(threads, { started: 2, ended: 2 })
 })
 
 t.test('a process that has nothing else to do waits for its checkpoints', async t => {
@@ -194,6 +224,18 @@ for (const [what, NotWorking] of [
     for (let write = 0; write < WRITES; write++) await insert(database, `${write}`)
     t.equal((await names(database)).length, WRITES)
   })
+}
+
+function countThreads (t: Test): { readonly started: number, readonly ended: number } {
+  const threads = { started: 0, ended: 0 }
+  replace(t, workers, 'Worker', class extends workers.Worker {
+    constructor (...args: ConstructorParameters<typeof workers.Worker>) {
+      super(...args)
+      threads.started++
+      this.on('exit', () => { threads.ended++ })
+    }
+  })
+  return threads
 }
 
 function withResolvers (): { readonly promise: Promise<void>, readonly resolve: () => void } {
