@@ -10,6 +10,8 @@ import { measureCalm } from './measure-calm.js'
 import { measureComplete } from './measure-complete.js'
 import { measureGarbage } from './measure-garbage.js'
 import { measureGrowth } from './measure-growth.js'
+import { measureMemory } from './measure-memory.js'
+import { measurePostgres } from './measure-postgres.js'
 import { measureOperations } from './measure-operations.js'
 import { measureSoak } from './measure-soak.js'
 import { measureTurns } from './measure-turns.js'
@@ -46,7 +48,7 @@ const growthRows = Number(rowsText)
 if (!Number.isSafeInteger(growthRows) || growthRows < 1) throw new RangeError(`--rows takes a number of rows, not "${rowsText}"`)
 const soakMinutes = Number(soakText ?? 1)
 if (!(soakMinutes > 0)) throw new RangeError(`--soak takes a number of minutes, not "${soakText}"`)
-const NOTHING_ELSE = { rivals: [], operations: { all: [], oneCaller: [] }, complete: [], growth: [], starts: null, calm: [], turns: [], garbage: null }
+const NOTHING_ELSE = { rivals: [], operations: { all: [], oneCaller: [] }, complete: [], growth: [], starts: [], memory: null, postgres: [], calm: [], turns: [], garbage: null }
 const startedAt = new Date()
 if (!isQuick && soakText === undefined) installRivals()
 const loadBefore = loadavg()[0] ?? 0
@@ -96,6 +98,8 @@ async function measureRest () {
     turns: await measureTurns(fileOf, folder),
     garbage: await measureGarbage(fileOf, folder, generator),
     starts: await measureStarts(fileOf, folder, STARTS),
+    memory: await measureMemory(fileOf, folder, generator),
+    postgres: await measurePostgres(fileOf, folder, generator),
     rivals: await measureRivals(fileOf, folder, generator, RIVALS),
     operations: await measureOperations(fileOf, folder, generator, OPERATIONS),
     complete: await measureComplete(fileOf, folder, generator, COMPLETE_ROUNDS)

@@ -15,7 +15,12 @@ export async function readCpuTime (child: ChildProcess): Promise<number> {
     const [usage] = await once(child, 'message') as [NodeJS.CpuUsage]
     return usage.user + usage.system
   }
-  const stat = readFileSync(`/proc/${child.pid}/stat`, 'utf8')
+  return readCpuTimeOf(child.pid as number)
+}
+
+/** The same of any process, where there is /proc. */
+export function readCpuTimeOf (pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   // The second field is the name in brackets and may hold spaces; utime and stime are the 14th and 15th.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) * TICK_US

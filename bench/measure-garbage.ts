@@ -13,7 +13,7 @@ export async function measureGarbage (fileOf: Awaited<ReturnType<typeof compile>
   const measure = async (name: ServerName): Promise<number> => {
     const folder = join(parent, `garbage-${name}`)
     mkdirSync(folder)
-    const server = await startServer(name, fileOf, folder, benchEnvironment(folder), ['--trace-gc'])
+    const server = await startServer(name, fileOf, folder, benchEnvironment(folder), { flags: ['--trace-gc'] })
     const collected = (): number => [...readFileSync(join(folder, `${name}.log`), 'utf8').matchAll(COLLECTION)].reduce((sum, [, before, after]) => sum + Number(before) - Number(after), 0)
     try {
       await generator.run({ ...server.request, connections: CONNECTIONS, amount: WARM_UP })

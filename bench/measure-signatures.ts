@@ -1,11 +1,11 @@
 import { once } from 'node:events'
 import { startNode } from './processes.js'
 
-export type SignatureSide = 'port' | 'sdk'
+export type SignatureSide = 'port' | 'sdk' | 'hand'
 type Sides = Record<SignatureSide, number>
 
 export interface SignatureRound {
-  /** Processor time per signature, in microseconds, on both sides. */
+  /** Processor time per signature, in microseconds, on all sides. */
   readonly us: { readonly put: Sides, readonly part: Sides, readonly form: Sides }
   /** Calls whose signatures were recomputed so far. */
   readonly checked: number

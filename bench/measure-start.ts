@@ -1,9 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { compile } from './compile.js'
 import { readCpuTime } from './cpu-time.js'
-import { readResidentMiB } from './resident-memory.js'
 import { benchEnvironment, startServer, type Server } from './servers.js'
 
 export interface Start {
@@ -15,16 +13,11 @@ export interface Start {
 
 type Name = 'presignd' | 'jwt'
 
-export interface Starts {
-  readonly rounds: ReadonlyArray<Readonly<Record<Name, Start>>>
-  /** The least resident memory in a minute in which nothing is asked: V8 gives back when it finds itself idle, at a moment of its own. */
-  readonly idleMiB: Readonly<Record<Name, number>>
-}
-
-const IDLE_SECONDS = 60
+/** Both, in each round. */
+export type StartRound = Readonly<Record<Name, Start>>
 
 /** Starts both again and again, by turns. The first start, which migrates the database, is not counted. */
-export async function measureStarts (fileOf: Awaited<ReturnType<typeof compile>>, parent: string, rounds: number): Promise<Starts> {
+export async function measureStarts (fileOf: Awaited<ReturnType<typeof compile>>, parent: string, rounds: number): Promise<StartRound[]> {
   const folder = join(parent, 'starts')
   mkdirSync(folder)
   const env = benchEnvironment(folder)
@@ -50,17 +43,7 @@ export async function measureStarts (fileOf: Awaited<ReturnType<typeof compile>>
   }
 
   await startAndStop('presignd')
-  const results: Array<Record<Name, Start>> = []
+  const results: StartRound[] = []
   for (let round = 0; round < rounds; round++) results.push({ presignd: await startAndStop('presignd'), jwt: await startAndStop('jwt') })
-
-  const [presignd, jwt] = [await start('presignd'), await start('jwt')]
-  const idleMiB = { presignd: Infinity, jwt: Infinity }
-  for (let second = 0; second < IDLE_SECONDS; second++) {
-    await delay(1000)
-    idleMiB.presignd = Math.min(idleMiB.presignd, readResidentMiB(presignd.server.child))
-    idleMiB.jwt = Math.min(idleMiB.jwt, readResidentMiB(jwt.server.child))
-  }
-  await presignd.server.stop()
-  await jwt.server.stop()
-  return { rounds: results, idleMiB }
+  return results
 }

@@ -8,7 +8,7 @@ export function cheaperThan (rival: ServerName, rounds: readonly Round[]): Sprea
   return spread(rounds.map(round => round[rival].cpuUsPerRequest / round.presignd.cpuUsPerRequest))
 }
 
-/** How much cheaper a signature of presignd is than one of the AWS SDK, round by round. */
-export function signerRatio (kind: keyof SignatureRound['us'], rounds: readonly SignatureRound[]): Spread {
-  return spread(rounds.map(({ us }) => us[kind].sdk / us[kind].port))
+/** How much cheaper a signature of presignd is than one of another side, round by round. */
+export function signerRatio (kind: keyof SignatureRound['us'], rounds: readonly SignatureRound[], side: 'sdk' | 'hand' = 'sdk'): Spread {
+  return spread(rounds.map(({ us }) => us[kind][side] / us[kind].port))
 }

@@ -3,13 +3,14 @@ import { availableParallelism, cpus, loadavg } from 'node:os'
 import { PER_SECOND, type CalmRound } from './measure-calm.js'
 import type { Turns } from './measure-turns.js'
 import { GROWING, labelOf, SMALL_ROWS } from './measure-growth.js'
+import type { Memory } from './measure-memory.js'
 import { JWT, type OperationRounds } from './measure-operations.js'
 import { besideOf, RIVALS } from './measure-rivals.js'
 import { REJECTIONS } from './measure-rejections.js'
 import type { Soak } from './measure-soak.js'
-import type { Start, Starts } from './measure-start.js'
+import type { Start, StartRound } from './measure-start.js'
 import type { TargetRound } from './measure-targets.js'
-import type { SignatureRound } from './measure-signatures.js'
+import type { SignatureRound, SignatureSide } from './measure-signatures.js'
 import type { Measure, Round } from './measure.js'
 import { CREATES, OPERATIONS, type Operation } from './operations.js'
 import { CAN_PIN } from './processes.js'
@@ -27,12 +28,15 @@ export interface Results {
   readonly growth: readonly TargetRound[]
   /** Of the larger database of the two that growth is measured on. */
   readonly growthRows: number
-  /** Null where none were measured. */
-  readonly starts: Starts | null
+  readonly starts: readonly StartRound[]
+  /** Null where it was not measured. */
+  readonly memory: Readonly<Record<'presignd' | 'jwt', Memory>> | null
   readonly calm: readonly CalmRound[]
   readonly turns: readonly Turns[]
   /** KiB of each request; null where it was not measured. */
   readonly garbage: Readonly<Record<'presignd' | 'jwt', number>> | null
+  /** Processor time in PostgreSQL for each row, in microseconds. */
+  readonly postgres: readonly number[]
   readonly startedAt: Date
   readonly loadBefore: number
   readonly rows: number
@@ -70,11 +74,11 @@ const SIGNATURE_LABELS: ReadonlyArray<readonly [kind: keyof SignatureRound['us']
 
 function renderSignatures (rounds: readonly SignatureRound[]): string[] {
   return [
-    `| one signature, ${rounds.length} rounds in one process | CPU µs, presignd | CPU µs, AWS SDK | times cheaper |`,
-    '|---|---|---|---|',
+    `| one signature, ${rounds.length} rounds in one process | CPU µs, presignd | CPU µs, AWS SDK | times cheaper | CPU µs, by hand | times cheaper |`,
+    '|---|---|---|---|---|---|',
     ...SIGNATURE_LABELS.map(([kind, ours, sdk]) => {
-      const side = (name: 'port' | 'sdk'): string => renderSpread(spread(rounds.map(({ us }) => us[kind][name])), tenth)
-      return `| ${ours}; ${sdk} | ${side('port')} | ${side('sdk')} | ${renderSpread(signerRatio(kind, rounds), times)} |`
+      const side = (name: SignatureSide): string => renderSpread(spread(rounds.map(({ us }) => us[kind][name])), tenth)
+      return `| ${ours}; ${sdk} | ${side('port')} | ${side('sdk')} | ${renderSpread(signerRatio(kind, rounds), times)} | ${side('hand')} | ${renderSpread(signerRatio(kind, rounds, 'hand'), times)} |`
     })
   ]
 }
@@ -128,18 +132,29 @@ function renderGrowth (rounds: readonly TargetRound[], rows: number): string[] {
   ]
 }
 
-function renderStarts (starts: Starts | null): string[] {
-  if (!starts) return []
-  const { rounds, idleMiB } = starts
-  const row = (label: string, name: keyof typeof idleMiB): string => {
+function renderStarts (rounds: readonly StartRound[]): string[] {
+  if (rounds.length === 0) return []
+  const row = (label: string, name: keyof StartRound): string => {
     const cell = (key: keyof Start): string => renderSpread(spread(rounds.map(round => round[name][key])), whole)
-    return `| ${label} | ${cell('readyCpuMs')} | ${renderSpread(spread(rounds.map(round => round[name].readyCpuMs / round.jwt.readyCpuMs)), times)} | ${cell('cpuMs')} | ${whole(idleMiB[name])} |`
+    return `| ${label} | ${cell('readyCpuMs')} | ${renderSpread(spread(rounds.map(round => round[name].readyCpuMs / round.jwt.readyCpuMs)), times)} | ${cell('cpuMs')} |`
   }
   return [
-    `| ${rounds.length} starts, by turns | CPU ms to the first 200 | of bare Fastify's | to the first request of the bench | idle, MiB |`,
-    '|---|---|---|---|---|',
+    `| ${rounds.length} starts, by turns | CPU ms to the first 200 | of bare Fastify's | to the first request of the bench |`,
+    '|---|---|---|---|',
     row('presignd, its first 200 that of `/readyz`, its first request a created upload', 'presignd'),
     row('bare Fastify + @fastify/jwt, from node_modules', 'jwt'),
+    ''
+  ]
+}
+
+function renderMemory (memory: Results['memory']): string[] {
+  if (!memory) return []
+  const row = (name: keyof typeof memory): string => `| ${LABELS[name]} | ${whole(memory[name].idle)} | ${whole(memory[name].loaded)} | ${whole(memory[name].after)} |`
+  return [
+    '| resident MiB | idle | at full load | idle, after 200,000 requests |',
+    '|---|---|---|---|',
+    row('presignd'),
+    row('jwt'),
     ''
   ]
 }
@@ -179,7 +194,7 @@ function renderCalm (rounds: readonly CalmRound[]): string[] {
 const cpu = (label: string, round: TargetRound): number => (round.get(label) as Measure).cpuUsPerRequest
 const cpuOf = (label: string, rounds: readonly TargetRound[]): string => renderSpread(spread(rounds.map(round => cpu(label, round))), whole)
 
-export function renderReport ({ signatures, rounds, operations, rivals, complete, growth, growthRows, starts, calm, turns, garbage, startedAt, loadBefore, rows, checkedUrls }: Results): string {
+export function renderReport ({ signatures, rounds, operations, rivals, complete, growth, growthRows, starts, memory, calm, turns, garbage, postgres, startedAt, loadBefore, rows, checkedUrls }: Results): string {
   const cells = [...rounds].map(([connections, rounds]) => ({ connections, rounds, heading: connections === 1 ? '1 connection' : `${connections} connections` }))
   const lines = [
     '| presignd, in processor time per request | ' + cells.map(({ heading }) => heading).join(' | ') + ' |',
@@ -196,8 +211,9 @@ export function renderReport ({ signatures, rounds, operations, rivals, complete
       lines.push(`| ${LABELS[name]} | ${renderSpread(cpu, whole)} | ${renderSpread(rate, whole)} | ${renderSpread(late, tenth)} | ${renderSpread(lateRatio, times)} |`)
     }
   }
-  lines.push('', ...renderRivals(rivals), ...renderOperations(operations.all, complete), ...renderBatches(operations.oneCaller), ...renderRejections(operations.all), ...renderGrowth(growth, growthRows), ...renderCalm(calm), ...renderTurns(turns), ...renderStarts(starts), ...renderSignatures(signatures))
+  lines.push('', ...renderRivals(rivals), ...renderOperations(operations.all, complete), ...renderBatches(operations.oneCaller), ...renderRejections(operations.all), ...renderGrowth(growth, growthRows), ...renderCalm(calm), ...renderTurns(turns), ...renderStarts(starts), ...renderMemory(memory), ...renderSignatures(signatures))
   if (garbage) lines.push('', `Garbage of a request: ${whole(garbage.presignd)} KiB of presignd, ${whole(garbage.jwt)} KiB of the bare server.`)
+  if (postgres.length > 0) lines.push('', `PostgreSQL itself takes ${renderSpread(spread(postgres), whole)} µs of processor time for each row of 50 connections.`)
   const rates = spread((cells[0]?.rounds ?? []).map(round => round.jwt.requestsPerSecond))
   if (rates.max / rates.min > NOISY_SPREAD) lines.push('', '**Noisy machine: trust CPU ratios only.**')
   lines.push('', 'Each figure: median of the rounds (minimum–maximum). Ratios are taken within a round.', '', ...facts(startedAt, loadBefore))

@@ -66,8 +66,8 @@ export interface ProgramOptions {
   /** Its output, presignd's request log above all, goes to a file in here. */
   readonly folder: string
   readonly env: Readonly<Record<string, string>>
-  /** The second one when left out. */
-  readonly core?: number
+  /** The second one when left out; null lets the system choose. */
+  readonly core?: number | null | undefined
 }
 
 /** Starts a Node program, and waits until it says where it listens. */
@@ -104,8 +104,8 @@ export async function userHeaders (env: Readonly<Record<string, string>>): Promi
 }
 
 /** Starts one of the servers that every run compares. */
-export async function startServer (name: ServerName, fileOf: Awaited<ReturnType<typeof compile>>, folder: string, env: Readonly<Record<string, string>>, flags: readonly string[] = []): Promise<Server> {
-  const program = await startProgram(name, [...flags, fileOf(name), ...(name === 'presignd' ? ['serve'] : [])], { fileOf, folder, env })
+export async function startServer (name: ServerName, fileOf: Awaited<ReturnType<typeof compile>>, folder: string, env: Readonly<Record<string, string>>, { flags = [], core }: { readonly flags?: readonly string[], readonly core?: ProgramOptions['core'] } = {}): Promise<Server> {
+  const program = await startProgram(name, [...flags, fileOf(name), ...(name === 'presignd' ? ['serve'] : [])], { fileOf, folder, env, core })
   const { url } = program
   const headers = await userHeaders(env)
   const post = { url, method: 'POST', path: '/uploads', headers: { ...headers, 'content-type': 'application/json' } }
