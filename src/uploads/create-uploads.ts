@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { ApiError } from '../errors.js'
-import type { File, LivingFile, PendingFile } from '../files/file.js'
+import type { File, LivingFile } from '../files/file.js'
 import type { NewFile } from '../files/file-row.js'
 import type { Inserted } from '../files/insert-pending.js'
 import { purgeObject } from '../files/purge-object.js'
@@ -27,22 +27,27 @@ export interface CreatedUpload {
 }
 
 /**
- * Creates uploads in one transaction, each answering for itself. No URL leaves without its committed row. With
- * an idempotency key, what an earlier request has made is found again, with fresh URLs; rights and policy are
- * checked anew.
- * @throws {ApiError} IDEMPOTENCY_KEY_REUSED: this key came with another request
+ * Creates an upload. No URL leaves without its committed row. With an idempotency key, what an earlier request has made is
+ * found again, with a fresh URL; rights and policy are checked anew.
+ * @throws {ApiError} what `prepareUpload` throws; QUOTA_EXCEEDED; IDEMPOTENCY_KEY_REUSED: this key came with another request
  */
-export async function createUploads (services: Services, user: User, bodies: readonly CreateUploadBody[], options: CreateOptions = {}): Promise<Array<CreatedUpload | ApiError>> {
-  const { items, finish } = await insertUploads(services, user, bodies, 'single', options)
-  return await settle(items, takeTurns(), finish)
+export async function createUpload (services: Services, user: User, body: CreateUploadBody, options: CreateOptions = {}): Promise<CreatedUpload> {
+  if (options.idempotencyKey !== undefined) {
+    const { items, finish } = await insertUploads(services, user, [body], 'single', options)
+    return await finish(items[0] as typeof items[number])
+  }
+  const upload = await prepareUpload(services, user, body, null, options)
+  const [result] = await services.files.insertPending([upload])
+  count(services, upload.file, result)
+  return await begin(services, upload.file, result)
 }
 
 /** How many uploads of a batch S3 is asked for at the same time, and how many signed ones wait to be sent. */
 const MAX_AHEAD = 4
 
 /**
- * The same, but uploads are begun and signed only as they are asked for, in their order: a hundred in parts are
- * megabytes of URLs. Whoever stops asking leaves the others pending, as if nobody had heard the answer.
+ * Creates uploads in one transaction, each answering for itself. They are begun and signed only as they are asked for, in
+ * their order: a hundred in parts are megabytes of URLs. Whoever stops asking leaves the others pending, as if nobody had heard the answer.
  * @throws {ApiError} IDEMPOTENCY_KEY_REUSED: this key came with another request
  */
 export async function createBatch (services: Services, user: User, bodies: readonly CreateUploadBody[], options: CreateOptions): Promise<{ readonly isReplayed: boolean, readonly uploads: AsyncIterable<CreatedUpload | ApiError> }> {
@@ -71,7 +76,12 @@ async function insertUploads (services: Services, user: User, bodies: readonly C
   const hash = idempotencyKey === undefined ? '' : fingerprint(bodies)
   // All that a batch could have made, so that a shorter one is not taken for a new one.
   const keys = Array.from({ length: idempotencyKey === undefined ? 0 : space === 'batch' ? MAX_BATCH_UPLOADS : 1 }, (_, index) => `${space}/${index}/${idempotencyKey}`)
-  const items = await settle(bodies, takeTurns(), async (body, index) => await prepareUpload(services, user, body, idempotencyKey === undefined ? null : { key: keys[index] as string, hash }, origin))
+  const wait = takeTurns()
+  const items: Array<Awaited<ReturnType<typeof prepareUpload>> | ApiError> = []
+  for (const [index, body] of bodies.entries()) {
+    await wait()
+    items.push(await failAlone(prepareUpload(services, user, body, idempotencyKey === undefined ? null : { key: keys[index] as string, hash }, origin)))
+  }
   const earlier = idempotencyKey === undefined ? new Map<string, File>() : await findEarlier(services, user, items, keys, hash)
 
   const fresh = items.filter((item): item is Exclude<typeof item, ApiError> => !(item instanceof ApiError) && !earlier.has(item.file.idempotency?.key ?? ''))
@@ -79,9 +89,8 @@ async function insertUploads (services: Services, user: User, bodies: readonly C
   if (fresh.length > 0) {
     const outcomes = await services.files.insertPending(fresh)
     for (const [index, { file }] of fresh.entries()) {
-      const result = outcomes[index] as Inserted
-      inserted.set(file, result)
-      if (result.outcome === 'inserted') services.metrics.upload(file.policy, 'created')
+      inserted.set(file, outcomes[index] as Inserted)
+      count(services, file, outcomes[index])
     }
   }
   // A request with the same key was faster by a moment: it has made the row, or filled the quota.
@@ -100,18 +109,22 @@ async function insertUploads (services: Services, user: User, bodies: readonly C
       if (item instanceof ApiError) throw item
       const known = findKnown(item)
       if (known) return { ...await getUpload(services, user, known.id), isReplayed: true }
-      const result = inserted.get(item.file)
-      if (result?.outcome !== 'inserted') throw quotaExceeded(item.file.policy, result)
-      return await begin(services, result.file, item.file)
+      return await begin(services, item.file, inserted.get(item.file))
     }
   }
+}
+
+function count ({ metrics }: Services, { policy }: NewFile, result: Inserted | undefined): void {
+  if (result?.outcome === 'inserted') metrics.upload(policy, 'created')
 }
 
 /**
  * Signs for a new row. When that fails, a row with an idempotency key waits for the request to come again; any
  * other ends, and its quota is given back: nobody knows of it.
  */
-async function begin (services: Services, file: PendingFile, { createdAt, idempotency }: NewFile): Promise<CreatedUpload> {
+async function begin (services: Services, { policy, createdAt, idempotency }: NewFile, result: Inserted | undefined): Promise<CreatedUpload> {
+  if (result?.outcome !== 'inserted') throw quotaExceeded(policy, result)
+  const { file } = result
   try {
     const begun = file.method === 'multipart' ? await beginMultipart(services, file, null) : file
     if (!begun || hasClientParts(begun)) return { file: begun ?? file, isReplayed: false }
@@ -143,16 +156,6 @@ export function quotaExceeded (policy: string, result: Inserted | undefined): Ap
   if (limit === 'ticket') return new ApiError('QUOTA_EXCEEDED', 'The upload ticket is used up, or would be by this file: ask for a new one.')
   const held = { files: 'files', bytes: 'bytes', pending: 'uploads that are not complete' }[limit]
   return new ApiError('QUOTA_EXCEEDED', `The quota of the policy "${policy}" for ${held} is used up. GET /usage tells what is held.`)
-}
-
-/** One after the other. On SQLite nothing here waits for anything. */
-async function settle<Item, Result> (items: readonly Item[], wait: () => Promise<void>, run: (item: Item, index: number) => Promise<Result>): Promise<Array<Result | ApiError>> {
-  const results: Array<Result | ApiError> = []
-  for (const [index, item] of items.entries()) {
-    if (items.length > 1) await wait()
-    results.push(await failAlone(run(item, index)))
-  }
-  return results
 }
 
 async function failAlone<Result> (result: Promise<Result>): Promise<Result | ApiError> {

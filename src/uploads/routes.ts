@@ -6,7 +6,7 @@ import { sendList } from '../send-list.js'
 import type { Services } from '../services.js'
 import { abortUpload } from './abort-upload.js'
 import { completeUpload } from './complete-upload.js'
-import { createBatch, createUploads, type CreatedUpload } from './create-uploads.js'
+import { createBatch, createUpload, type CreatedUpload } from './create-uploads.js'
 import { getUpload } from './get-upload.js'
 import { BatchBody, BatchReply, CompleteUploadBody, CreateUploadBody, IdempotencyHeaders, SignPartsBody, SignPartsReply, UploadReply } from './schemas.js'
 import { signUploadParts } from './sign-upload-parts.js'
@@ -30,8 +30,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
       }
     }
   }, async (request, reply) => {
-    const [created] = await createUploads(services, request.user, [request.body], { idempotencyKey: request.headers['idempotency-key'] })
-    if (created === undefined || created instanceof ApiError) throw created
+    const created = await createUpload(services, request.user, request.body, { idempotencyKey: request.headers['idempotency-key'] })
     request.auditedFiles = [created.file.id]
     if (created.isReplayed) reply.header('idempotency-replayed', 'true')
     return reply.code(201).header('location', `/uploads/${created.file.id}`).send(toUploadBody(created))

@@ -18,7 +18,7 @@ export type SingleInstructions = {
 /**
  * An upload of one request. A form takes a file whose size nobody has declared, and every Uppy can send it.
  * @param prefersPut for a client that can send a PUT and says how large it is: `always`, or only where the policy has no forms
- * @throws {ApiError} INVALID_REQUEST when there is no way, saying what to change, and what createUploads throws
+ * @throws {ApiError} INVALID_REQUEST when there is no way, saying what to change, and what createUpload throws
  */
 export async function createSingle (services: Services, mount: Mount, file: UppyFile, prefersPut: 'always' | 'without-forms' | 'never'): Promise<SingleInstructions> {
   const policy = getPolicy(services.policies, mount.policy)

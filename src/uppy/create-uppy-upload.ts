@@ -2,7 +2,7 @@ import type { PendingFile } from '../files/file.js'
 import { ApiError } from '../errors.js'
 import type { UploadMethod } from '../policies/policy.js'
 import type { Services } from '../services.js'
-import { createUploads, type CreatedUpload } from '../uploads/create-uploads.js'
+import { createUpload, type CreatedUpload } from '../uploads/create-uploads.js'
 import type { Mount } from './mount.js'
 import { readMetadata } from './read-metadata.js'
 
@@ -25,16 +25,14 @@ export interface UppyFile {
 export async function createUppyUpload (services: Services, { user, policy }: Mount, { filename, type, metadata }: UppyFile, chooseMethod: (sizeBytes: number | undefined) => UploadMethod): Promise<CreatedUpload> {
   const { name, sizeBytes, metadata: kept } = readMetadata(metadata)
   const method = chooseMethod(sizeBytes)
-  const [created] = await createUploads(services, user, [{
+  return await createUpload(services, user, {
     policy,
     filename: name ?? filename,
     contentType: type || UNKNOWN_TYPE,
     ...(sizeBytes !== undefined && { sizeBytes }),
     method,
     metadata: kept
-  }], method === 'multipart' ? { hasClientParts: true } : { firstCheckMs: FIRST_CHECK_MS })
-  if (created === undefined || created instanceof ApiError) throw created
-  return created
+  }, method === 'multipart' ? { hasClientParts: true } : { firstCheckMs: FIRST_CHECK_MS })
 }
 
 /** A multipart upload that S3 knows of. */
