@@ -15,7 +15,7 @@ export function createLog (config: Config, stream?: NodeJS.WritableStream): Logg
 export function writeByTurns (destination: { write (text: string): unknown }): { write (line: string): void } {
   let lines = ''
   function flush (): void {
-    process.off('exit', flush)
+    unwritten.delete(flush)
     destination.write(lines)
     lines = ''
   }
@@ -23,12 +23,16 @@ export function writeByTurns (destination: { write (text: string): unknown }): {
     write (line) {
       if (lines === '') {
         setImmediate(flush)
-        process.once('exit', flush)
+        unwritten.add(flush)
       }
       lines += line
     }
   }
 }
+
+/** What has to be done at the end of the process; one listener for all, since coming and going takes longer than a line. */
+const unwritten = new Set<() => void>()
+process.on('exit', () => { for (const flush of unwritten) flush() })
 
 /** A child that is made when it logs: most requests log nothing but their one line, which names them anyway. */
 export function lazyChild (parent: Logger, bindings: Bindings): Logger {

@@ -1,5 +1,4 @@
 import { closeSync, fdatasync, openSync } from 'node:fs'
-import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 
 /** What SQLite would do at the end of a transaction, while the event loop waits for the disk. */
@@ -47,7 +46,7 @@ export function openWriteAheadLog (path: string, checkpointHere: () => Checkpoin
       if (isTrusted) {
         // SQLite makes it with the first transaction, and keeps it for as long as the database is open.
         file ??= openSync(`${path}-wal`, 'r+')
-        await promisify(fdatasync)(file)
+        await writeToDisk(file)
         return
       }
     } catch (error) {
@@ -114,6 +113,15 @@ export function openWriteAheadLog (path: string, checkpointHere: () => Checkpoin
       await endThread()
     }
   }
+}
+
+async function writeToDisk (file: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    fdatasync(file, error => {
+      if (error) reject(error)
+      else resolve()
+    })
+  })
 }
 
 /** It takes 10 MiB of memory. */
