@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { compile } from './compile.js'
 import { readCpuTime } from './cpu-time.js'
-import { benchEnvironment, startServer, type Server } from './servers.js'
+import { benchEnvironment, startServer } from './servers.js'
 
 export interface Start {
   /** Processor time until the first 200: presignd's /readyz, which asks the database, and the bare server's constant. */
@@ -22,7 +22,7 @@ export async function measureStarts (fileOf: Awaited<ReturnType<typeof compile>>
   mkdirSync(folder)
   const env = benchEnvironment(folder)
 
-  async function start (name: Name): Promise<{ readonly server: Server, readonly start: Start }> {
+  async function startAndStop (name: Name): Promise<Start> {
     const server = await startServer(name, fileOf, folder, env)
     const { url, method, path, headers, body } = server.request
     const ask = async (path: string, init: RequestInit): Promise<number> => {
@@ -33,13 +33,8 @@ export async function measureStarts (fileOf: Awaited<ReturnType<typeof compile>>
     }
     const readyCpuMs = await ask(name === 'presignd' ? '/readyz' : path, { headers })
     const cpuMs = await ask(path, { method, headers, ...(body !== undefined && { body }) })
-    return { server, start: { readyCpuMs, cpuMs } }
-  }
-
-  async function startAndStop (name: Name): Promise<Start> {
-    const started = await start(name)
-    await started.server.stop()
-    return started.start
+    await server.stop()
+    return { readyCpuMs, cpuMs }
   }
 
   await startAndStop('presignd')
