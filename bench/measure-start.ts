@@ -24,17 +24,20 @@ export async function measureStarts (fileOf: Awaited<ReturnType<typeof compile>>
 
   async function startAndStop (name: Name): Promise<Start> {
     const server = await startServer(name, fileOf, folder, env)
-    const { url, method, path, headers, body } = server.request
-    const ask = async (path: string, init: RequestInit): Promise<number> => {
-      const reply = await fetch(url + path, init)
-      if (!reply.ok) throw new Error(`${name} answered ${path} with ${reply.status} after its start`)
-      await reply.text()
-      return await readCpuTime(server.child) / 1000
+    try {
+      const { url, method, path, headers, body } = server.request
+      const ask = async (path: string, init: RequestInit): Promise<number> => {
+        const reply = await fetch(url + path, init)
+        if (!reply.ok) throw new Error(`${name} answered ${path} with ${reply.status} after its start`)
+        await reply.text()
+        return await readCpuTime(server.child) / 1000
+      }
+      const readyCpuMs = await ask(name === 'presignd' ? '/readyz' : path, { headers })
+      const cpuMs = await ask(path, { method, headers, ...(body !== undefined && { body }) })
+      return { readyCpuMs, cpuMs }
+    } finally {
+      await server.stop()
     }
-    const readyCpuMs = await ask(name === 'presignd' ? '/readyz' : path, { headers })
-    const cpuMs = await ask(path, { method, headers, ...(body !== undefined && { body }) })
-    await server.stop()
-    return { readyCpuMs, cpuMs }
   }
 
   await startAndStop('presignd')
