@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { PostgresDialect, type Dialect } from 'kysely'
 import type pg from 'pg'
+import { usePreparedStatements } from './prepared-statements.js'
 
 const INT8 = 20
 
@@ -39,6 +40,7 @@ async function openPool (url: string, { onError, isMigrating }: PostgresOptions)
   // Without a listener on the pool and on each client, Node ends the process when PostgreSQL restarts.
   pool.on('error', onError)
   pool.on('connect', client => { client.on('error', onError) })
+  usePreparedStatements(pool)
   if (!isMigrating) endSilence(pool)
   return pool
 }

@@ -1,5 +1,6 @@
 import { PostgresAdapter, SelectQueryNode, type Compilable, type CompiledQuery, type Kysely } from 'kysely'
 import { createCohorts } from '../cohorts.js'
+import { keepPrepared } from './prepared-statements.js'
 import type { Database } from './schema.js'
 
 /** Stands for a value that each call has its own of. */
@@ -22,7 +23,7 @@ export function prepareQuery<Values extends object, Row> (build: (database: Kyse
     if (!known) {
       const query = build(database, name => new Parameter(name) as never).compile()
       const isJson = adapter instanceof PostgresAdapter && SelectQueryNode.is(query.query)
-      prepared.set(adapter, known = { isJson, query: isJson ? { ...query, sql: `select to_json(found) as row from (${query.sql}) as found` } : query })
+      prepared.set(adapter, known = { isJson, query: isJson ? { ...query, sql: keepPrepared(`select to_json(found) as row from (${query.sql}) as found`) } : query })
     }
     const { query, isJson } = known
     const parameters = query.parameters.map(value => value instanceof Parameter ? values[value.name as keyof Values] : value)

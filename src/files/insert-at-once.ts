@@ -1,4 +1,5 @@
 import { CompiledQuery, PostgresAdapter, type Kysely } from 'kysely'
+import { keepPrepared } from '../database/prepared-statements.js'
 import type { Database } from '../database/schema.js'
 import { takeTurns } from '../take-turns.js'
 import { countByOwner, type NewUpload } from './count-by-owner.js'
@@ -52,7 +53,7 @@ export async function insertAtOnce (database: Kysely<Database>, uploads: readonl
   const asked = counted.map(({ key: { tenant, owner, policy }, reserved: { files, bytes, pending }, limits }, position) =>
     ({ position, tenant, owner, policy, files, bytes, pending, max_files: limits.files, max_bytes: limits.bytes, max_pending: limits.pending }))
   const rows = counted.flatMap(({ uploads }) => uploads.map(({ file }) => newRow(file)))
-  statement ??= statementOf(Object.keys(rows[0] as object))
+  statement ??= keepPrepared(statementOf(Object.keys(rows[0] as object)))
   try {
     const { rows: made } = await database.executeQuery<{ id: string }>(CompiledQuery.raw(statement, [JSON.stringify(asked), await toJson(rows, takeTurns())]))
     const ids = new Set(made.map(({ id }) => id))
