@@ -8,7 +8,7 @@ export interface WriteAheadLog {
    * @throws `SQLITE_IOERR_FSYNC`, as SQLite itself would
    */
   flush (): Promise<void>
-  /** Moves what was committed from the log to the database. Who writes meanwhile keeps the log from starting anew. */
+  /** Moves what was committed from the log to the database, and begins the log anew, which who writes meanwhile keeps it from. */
   checkpoint (): Promise<void>
   close (): Promise<void>
 }
@@ -138,10 +138,13 @@ const THREAD = `
 const { parentPort, workerData } = require('node:worker_threads')
 const { DatabaseSync } = process.getBuiltinModule?.('node:sqlite') ?? require('node:module').createRequire(workerData.service)('@photostructure/sqlite')
 const database = new DatabaseSync(workerData.path)
+database.exec('pragma busy_timeout = 1000')
 const checkpoint = database.prepare('pragma wal_checkpoint(passive)')
 parentPort.on('message', message => {
   if (message === 'checkpoint') {
     checkpoint.all()
+    // Whoever writes first begins the log anew and waits for the disk, whatever 'synchronous' says. So it is done here, by a number that means nothing.
+    database.exec('pragma user_version = 0')
     parentPort.postMessage('done')
   } else {
     database.close()

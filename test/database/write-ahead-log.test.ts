@@ -9,6 +9,7 @@ import { openDatabase, query } from '../../src/database/database.js'
 import { migrate } from '../../src/database/migrate.js'
 import type { Database } from '../../src/database/schema.js'
 import type { RepeatedQuery } from '../../src/database/sqlite-driver.js'
+import { openWriteAheadLog, type Checkpointed } from '../../src/database/write-ahead-log.js'
 import { runNode } from '../helpers/process.js'
 
 type Flush = (error: Error | null) => void
@@ -158,6 +159,21 @@ t.test('the log starts anew after every thousand pages or so, by one thread that
   t.strictSame(threads, { started: 1, ended: 0 })
   await database.destroy()
   t.strictSame(threads, { started: 1, ended: 1 })
+})
+
+t.test('the thread begins the log anew, too: who writes first would wait for the disk', async t => {
+  const { path, database } = await open(t)
+  const log = openWriteAheadLog(path, (): Checkpointed => { throw new Error('The log can be written') })
+  t.teardown(async () => await log.close())
+  // https://www.sqlite.org/fileformat2.html#walformat
+  const readSequence = (): number => fs.readFileSync(`${path}-wal`).readUInt32BE(12)
+  for (const name of ['a', 'b']) {
+    const before = readSequence()
+    await log.checkpoint()
+    t.equal(readSequence(), before + 1)
+    await insert(database, name)
+    t.equal(readSequence(), before + 1)
+  }
 })
 
 t.test('a thread that had nothing to do for half a minute ends, and another one is started when it is needed', async t => {
