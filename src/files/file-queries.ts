@@ -1,4 +1,4 @@
-import type { Kysely, Selectable } from 'kysely'
+import { sql, type Kysely, type Selectable } from 'kysely'
 import { query } from '../database/database.js'
 import { prepareQuery } from '../database/prepare-query.js'
 import type { Database, FilesTable } from '../database/schema.js'
@@ -15,12 +15,20 @@ const findById = prepareQuery<{ id: string }, Row>((database, value) =>
   database.selectFrom('files').selectAll().where('id', '=', value('id')))
 
 const findInTenant = prepareQuery<{ id: string, tenant: string }, Row>((database, value) =>
-  database.selectFrom('files').selectAll().where('id', '=', value('id')).where('tenant', '=', value('tenant')))
+  named(database, value('id')).where('tenant', '=', value('tenant')))
 
 const findOwn = prepareQuery<{ id: string, tenant: string, owner: string }, Row>((database, value) =>
-  database.selectFrom('files').selectAll().where('id', '=', value('id')).where('tenant', '=', value('tenant')).where('owner', '=', value('owner')))
+  named(database, value('id')).where('tenant', '=', value('tenant')).where('owner', '=', value('owner')))
 
-/** S3's id is looked up first: PostgreSQL would search all files of the owner for it while it has no statistics of the table. */
+/**
+ * The id is looked up first, which the limit sees to: PostgreSQL would search all files of the owner for it while it has no statistics of
+ * the table, and goes on to for as long as it keeps the plan.
+ */
+function named (database: Kysely<Database>, id: string) {
+  return database.selectFrom(from => from.selectFrom('files').selectAll().where('id', '=', id).limit(sql.lit(1)).as('named')).selectAll()
+}
+
+/** So is S3's. */
 const findMultipartUpload = prepareQuery<{ multipartUploadId: string, key: string, tenant: string, owner: string, policy: string }, Row>((database, value) =>
   database.with(name => name('named').materialized(), query => query.selectFrom('files').selectAll().where('multipart_upload_id', '=', value('multipartUploadId')))
     .selectFrom('named').selectAll().where('object_key', '=', value('key'))
@@ -37,6 +45,31 @@ export interface FileQuery {
   readonly after?: FilePosition
   /** 1 to 101. */
   readonly limit: number
+}
+
+interface ListValues extends Pick<FileQuery, 'tenant' | 'owner' | 'status' | 'policy' | 'limit'> {
+  readonly createdAt: number | undefined
+  readonly id: string | undefined
+}
+
+const lists = new Map<string, ReturnType<typeof prepareQuery<ListValues, Row>>>()
+
+/** A query for each kind of list. */
+function prepareList (isOfPolicy: boolean, status: FileStatus, isContinued: boolean): ReturnType<typeof prepareQuery<ListValues, Row>> {
+  const hasIndex = isOfPolicy && status !== 'pending' && status !== 'verifying'
+  const kind = `${isOfPolicy} ${hasIndex} ${isContinued}`
+  const known = lists.get(kind)
+  if (known) return known
+  const prepared = prepareQuery<ListValues, Row>((database, value) => {
+    let select = database.selectFrom('files').selectAll()
+      .where('tenant', '=', value('tenant')).where('owner', '=', value('owner')).where('status', '=', value('status'))
+    if (isOfPolicy) select = select.where('policy', '=', value('policy') as string)
+    if (hasIndex) select = select.where(isSettled)
+    if (isContinued) select = select.where(where => where(where.refTuple('created_at', 'id'), '<', where.tuple(value('createdAt') as number, value('id') as string)))
+    return select.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(value('limit'))
+  })
+  lists.set(kind, prepared)
+  return prepared
 }
 
 /** What requests ask of the rows, and change nothing by. */
@@ -80,17 +113,9 @@ export function createFileQueries (database: Kysely<Database>) {
     /** Newest first, by keyset: a page costs the same at any depth. */
     async list ({ tenant, owner, status, policy, after, limit }: FileQuery): Promise<File[]> {
       return await query(async () => {
-        let select = database.selectFrom('files').selectAll()
-          .where('tenant', '=', tenant).where('owner', '=', owner).where('status', '=', status)
-        if (policy !== undefined) {
-          select = select.where('policy', '=', policy)
-          if (status !== 'pending' && status !== 'verifying') select = select.where(isSettled)
-        }
-        if (after) {
-          select = select.where(where => where(where.refTuple('created_at', 'id'), '<', where.tuple(after.createdAt.getTime(), after.id)))
-        }
+        const list = prepareList(policy !== undefined, status, after !== undefined)
         const wait = takeTurns()
-        const rows = await select.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(limit).execute()
+        const rows = await list(database, { tenant, owner, status, policy, createdAt: after?.createdAt.getTime(), id: after?.id, limit })
         const files: File[] = []
         for (const row of rows) {
           await wait()

@@ -12,22 +12,26 @@ const NOT_NULL_VIOLATION = '23502'
 const UNIQUE_VIOLATION = '23505'
 
 const isOfOwner = 'usage.tenant = asked.tenant and usage.owner = asked.owner and usage.policy = asked.policy'
-const fits = (added: string) => `usage.files + ${added}.files <= max_files and usage.bytes + ${added}.bytes <= max_bytes and usage.pending + ${added}.pending <= max_pending`
+const fits = (held: string, added: string) => `${held}.files + ${added}.files <= max_files and ${held}.bytes + ${added}.bytes <= max_bytes and ${held}.pending + ${added}.pending <= max_pending`
 
 /**
  * Reserves for all owners of $1, in its order, or for none where it is seen at once that one has no room. Where others
- * take that room in between, rows of $2 find no reservation, so have no owner, and fail with everything.
+ * take that room in between, rows of $2 find no reservation, so have no owner, and fail with everything. The limit has counters
+ * looked up one by one: all would be read where there were few when the plan was made.
  */
 const statementOf = (columns: readonly string[]): string => `with asked as materialized (
   select * from json_to_recordset($1) as asked (position int, tenant text, owner text, policy text, files bigint, bytes bigint, pending bigint, max_files bigint, max_bytes bigint, max_pending bigint)
 ), reserved as (
   insert into usage (tenant, owner, policy, files, bytes, pending)
   select tenant, owner, policy, files, bytes, pending from asked
-  where not exists (select from usage join asked on ${isOfOwner} where not (${fits('asked')}))
+  where not exists (
+    select from asked cross join lateral (select files, bytes, pending from usage where ${isOfOwner} limit 1) as held
+    where not (${fits('held', 'asked')})
+  )
   order by position
   on conflict (tenant, owner, policy) do update
   set files = usage.files + excluded.files, bytes = usage.bytes + excluded.bytes, pending = usage.pending + excluded.pending
-  where (select ${fits('excluded')} from asked where ${isOfOwner})
+  where (select ${fits('usage', 'excluded')} from asked where ${isOfOwner})
   returning tenant, owner, policy
 )
 insert into files (${columns.join(', ')})
