@@ -1,29 +1,30 @@
 import { execFileSync } from 'node:child_process'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
-import { writeByTurns } from '../src/logs.js'
+import { writeTogether } from '../src/logs.js'
 
-t.test('the lines of one turn of the event loop leave together, in their order', async t => {
+t.test('the lines of 25 milliseconds leave together, in their order', async t => {
+  const due: Array<[flush: () => void, milliseconds: number]> = []
+  t.intercept(globalThis, 'setTimeout', { value: (flush: () => void, milliseconds: number) => { due.push([flush, milliseconds]) } })
   const writes: string[] = []
-  const log = writeByTurns({ write: text => writes.push(text) })
+  const log = writeTogether({ write: text => writes.push(text) })
   log.write('1\n')
-  await Promise.resolve()
   log.write('2\n')
   t.strictSame(writes, [])
-  await nextTurn()
+  t.match(due, [[Function, 25]])
+  due.pop()?.[0]()
   t.strictSame(writes, ['1\n2\n'])
   log.write('3\n')
-  await nextTurn()
-  await nextTurn()
+  due.pop()?.[0]()
   t.strictSame(writes, ['1\n2\n', '3\n'])
+  t.strictSame(due, [])
 })
 
-t.test('the lines of the last turn are written when the process ends, also by an error that nobody caught', async t => {
+t.test('the lines of the last moment are written when the process ends, also by an error that nobody caught', async t => {
   const module = new URL('../src/logs.ts', import.meta.url).href
   const run = (end: string): string => execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', `
     import { writeSync } from 'node:fs'
-    import { writeByTurns } from ${JSON.stringify(module)}
-    writeByTurns({ write: text => writeSync(1, text) }).write('the last one\\n')
+    import { writeTogether } from ${JSON.stringify(module)}
+    writeTogether({ write: text => writeSync(1, text) }).write('the last one\\n')
     process.on('exit', () => { process.exitCode = 0 })
     ${end}`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
   t.equal(run('process.exit()'), 'the last one\n')
