@@ -8,8 +8,9 @@ import { rejectionTargets } from './measure-rejections.js'
 import { CREATES, OPERATIONS, seed, type Operation } from './operations.js'
 import { benchEnvironment, startServer } from './servers.js'
 
-/** The label of the bare server. */
+/** The labels of the bare server, with a token and without. */
 export const JWT = 'jwt'
+export const OPEN = 'open'
 
 export interface OperationRounds {
   /** With what is refused, and the bare server. */
@@ -28,9 +29,13 @@ export async function measureOperations (fileOf: Awaited<ReturnType<typeof compi
   const jwt = await startServer('jwt', fileOf, folder, env)
   const { url, headers } = presignd.request
   const toTarget = ({ label, request, check }: Operation): Target => ({ label, check, child: presignd.child, request: { url, headers, ...request } })
+  const bare = [
+    { label: JWT, child: jwt.child, request: jwt.request },
+    { label: OPEN, child: jwt.child, request: { ...jwt.request, path: '/open', headers: {} } }
+  ]
   try {
     return {
-      all: await measureTargets([...OPERATIONS.map(toTarget), ...rejectionTargets(presignd), { label: JWT, child: jwt.child, request: jwt.request }], generator, plan),
+      all: await measureTargets([...OPERATIONS.map(toTarget), ...rejectionTargets(presignd), ...bare], generator, plan),
       oneCaller: await measureTargets(CREATES.map(toTarget), generator, { ...plan, connections: 1 })
     }
   } finally {

@@ -4,7 +4,7 @@ import { PER_SECOND, type CalmRound } from './measure-calm.js'
 import type { Turns } from './measure-turns.js'
 import { GROWING, labelOf, SMALL_ROWS } from './measure-growth.js'
 import type { Memory } from './measure-memory.js'
-import { JWT, type OperationRounds } from './measure-operations.js'
+import { JWT, OPEN, type OperationRounds } from './measure-operations.js'
 import { besideOf, RIVALS } from './measure-rivals.js'
 import { REJECTIONS } from './measure-rejections.js'
 import type { Soak } from './measure-soak.js'
@@ -94,6 +94,7 @@ function renderOperations (rounds: readonly TargetRound[], complete: readonly Me
       items === 1 ? '' : renderSpread(spread(rounds.map(round => cpu(label, round) / items)), tenth),
       `${renderSpread(spread(rounds.map(round => cpu(JWT, round) / cpu(label, round))), percent)} |`
     ].join(' | ')),
+    `| bare Fastify, constant reply, no token | ${cpuOf(OPEN, rounds)} | | ${renderSpread(spread(rounds.map(round => cpu(JWT, round) / cpu(OPEN, round))), percent)} |`,
     `| \`POST /uploads/{id}/complete\`, which asks the store | ${renderSpread(spread(complete.map(({ cpuUsPerRequest }) => cpuUsPerRequest)), whole)} | | |`,
     ''
   ]
