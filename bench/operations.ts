@@ -14,7 +14,7 @@ export interface Operation {
   readonly label: string
   /** What one request brings: files, URLs or rows. */
   readonly items: number
-  readonly request: Pick<Load, 'method' | 'path' | 'body'>
+  readonly request: Pick<Load, 'method' | 'path' | 'body' | 'status'>
   /** @throws when a reply does not hold what it should */
   check (body: string): void
 }
@@ -48,6 +48,10 @@ const count = (list: (reply: Reply) => readonly unknown[] | undefined, expected:
 const has = (find: (reply: Reply) => unknown) => (body: string): void => {
   if (!find(JSON.parse(body) as Reply)) throw new Error(`A reply lacks what was asked for: ${body.slice(0, 200)}`)
 }
+/** A redirect says all in its headers. */
+const hasNothing = (body: string): void => {
+  if (body !== '') throw new Error(`A redirect holds more than was asked for: ${body.slice(0, 200)}`)
+}
 
 /** The URL of one part, in the way of Uppy's clients. */
 export const uppyPart = get(`/uppy/pictures/s3/multipart/${uppy.multipartUploadId}/1?key=${encodeURIComponent(keyOf(uppy.id))}`)
@@ -63,7 +67,9 @@ export const OPERATIONS: readonly Operation[] = [
   ...CREATES,
   { label: '`POST /uploads/{id}/parts`, 100 URLs', items: PARTS, request: post(`/uploads/${parted.id}/parts`, { partNumbers: Array.from({ length: PARTS }, (_, index) => index + 1) }), check: count(reply => reply.parts, PARTS) },
   { label: 'URL of a part for Uppy', items: 1, request: uppyPart, check: has(reply => reply.url) },
+  { label: 'form for Uppy, `/s3/params`', items: 1, request: get(`/uppy/forms/s3/params?${new URLSearchParams({ filename: UPLOAD.filename, type: UPLOAD.contentType })}`), check: has(reply => reply.url) },
   { label: '`POST /downloads`', items: 1, request: post('/downloads', { fileId: ready }), check: has(reply => reply.download?.url) },
+  { label: '`GET /downloads/{id}`', items: 1, request: { ...get(`/downloads/${ready}`), status: 307 }, check: hasNothing },
   { label: '`GET /files/{id}`', items: 1, request: get(`/files/${ready}`), check: has(reply => reply.file?.id === ready) },
   { label: `\`GET /files\`, ${LISTED} of ${FILES}`, items: LISTED, request: get(`/files?limit=${LISTED}`), check: count(reply => reply.data, LISTED) }
 ]

@@ -29,6 +29,11 @@ const POLICIES = `policies:
     contentTypes: [image/png, image/jpeg]
     maxSize: 5GiB
     key: "pictures/{owner}/{fileId}{ext}"
+  forms:
+    contentTypes: [image/png, image/jpeg]
+    maxSize: 5GiB
+    key: "forms/{owner}/{fileId}{ext}"
+    methods: [POST]
 `
 
 /** What an operator would set, but for the limits: one address and one user ask for everything here. */
