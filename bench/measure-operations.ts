@@ -6,8 +6,10 @@ import type { Plan } from './measure.js'
 import { measureTargets, type Target, type TargetRound } from './measure-targets.js'
 import { rejectionTargets } from './measure-rejections.js'
 import { CREATES, OPERATIONS, seed, type Operation } from './operations.js'
-import { benchEnvironment, startServer } from './servers.js'
+import { benchEnvironment, startOnPostgres, startServer } from './servers.js'
 
+/** The label of `POST /uploads` on PostgreSQL. */
+export const CREATE_ON_POSTGRES = 'create on PostgreSQL'
 /** The labels of the bare server, with a token and without. */
 export const JWT = 'jwt'
 export const OPEN = 'open'
@@ -27,6 +29,7 @@ export async function measureOperations (fileOf: Awaited<ReturnType<typeof compi
   await seed(env['DATABASE_URL'] as string)
   const presignd = await startServer('presignd', fileOf, folder, env)
   const jwt = await startServer('jwt', fileOf, folder, env)
+  const onPostgres = await startOnPostgres(fileOf, folder)
   const { url, headers } = presignd.request
   const toTarget = ({ label, request, check }: Operation): Target => ({ label, check, child: presignd.child, request: { url, headers, ...request } })
   const bare = [
@@ -36,10 +39,11 @@ export async function measureOperations (fileOf: Awaited<ReturnType<typeof compi
   try {
     return {
       all: await measureTargets([...OPERATIONS.map(toTarget), ...rejectionTargets(presignd), ...bare], generator, plan),
-      oneCaller: await measureTargets(CREATES.map(toTarget), generator, { ...plan, connections: 1 })
+      oneCaller: await measureTargets([...CREATES.map(toTarget), { ...toTarget(CREATES[0]), ...onPostgres, label: CREATE_ON_POSTGRES }], generator, { ...plan, connections: 1 })
     }
   } finally {
     await presignd.stop()
     await jwt.stop()
+    await onPostgres.stop()
   }
 }

@@ -1,11 +1,10 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
-import { startPostgres } from '../test/helpers/postgres.js'
 import type { compile } from './compile.js'
 import { NEEDS_PROBE, readCpuTimeOf } from './cpu-time.js'
 import type { LoadGenerator } from './load.js'
-import { benchEnvironment, startServer } from './servers.js'
+import { startOnPostgres } from './servers.js'
 
 const CONNECTIONS = 50
 const WARM_UP = 10_000
@@ -17,28 +16,23 @@ export async function measurePostgres (fileOf: Awaited<ReturnType<typeof compile
   if (NEEDS_PROBE) return []
   const folder = join(parent, 'postgres-alone')
   mkdirSync(folder)
-  const postgres = await startPostgres({ isDurable: true })
-  const client = new pg.Client({ connectionString: postgres.url })
+  const server = await startOnPostgres(fileOf, folder)
+  const client = new pg.Client({ connectionString: server.databaseUrl })
   try {
-    const server = await startServer('presignd', fileOf, folder, { ...benchEnvironment(folder), DATABASE_URL: postgres.url })
-    try {
-      const load = async (amount: number): Promise<unknown> => await generator.run({ ...server.request, connections: CONNECTIONS, amount })
-      await load(WARM_UP)
-      await client.connect()
-      const { rows } = await client.query<{ pid: number }>('select pid from pg_stat_activity')
-      const used = (): number => rows.reduce((sum, { pid }) => sum + readCpuTimeOf(pid), 0)
-      const results: number[] = []
-      for (let round = 0; round < ROUNDS; round++) {
-        const before = used()
-        await load(REQUESTS)
-        results.push((used() - before) / REQUESTS)
-      }
-      return results
-    } finally {
-      await client.end()
-      await server.stop()
+    const load = async (amount: number): Promise<unknown> => await generator.run({ ...server.request, connections: CONNECTIONS, amount })
+    await load(WARM_UP)
+    await client.connect()
+    const { rows } = await client.query<{ pid: number }>('select pid from pg_stat_activity')
+    const used = (): number => rows.reduce((sum, { pid }) => sum + readCpuTimeOf(pid), 0)
+    const results: number[] = []
+    for (let round = 0; round < ROUNDS; round++) {
+      const before = used()
+      await load(REQUESTS)
+      results.push((used() - before) / REQUESTS)
     }
+    return results
   } finally {
-    await postgres.stop()
+    await client.end()
+    await server.stop()
   }
 }

@@ -2,13 +2,12 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { startPostgres } from '../test/helpers/postgres.js'
 import type { compile } from './compile.js'
 import type { LoadGenerator } from './load.js'
 import type { Plan } from './measure.js'
 import { measureTargets, type Target, type TargetRound } from './measure-targets.js'
 import { ready, seed, uppyPart } from './operations.js'
-import { benchEnvironment, startProgram, startServer, UPLOAD, userHeaders, type Program } from './servers.js'
+import { benchEnvironment, startOnPostgres, startProgram, startServer, UPLOAD, userHeaders, type Program } from './servers.js'
 
 const INSTALLED = fileURLToPath(new URL('rivals/installed/', import.meta.url))
 
@@ -41,11 +40,9 @@ export function installRivals (): void {
 /** What people use or write instead, each in a process of its own, with presignd measured anew before each of them. */
 export async function measureRivals (fileOf: Awaited<ReturnType<typeof compile>>, parent: string, generator: LoadGenerator, plan: Plan): Promise<TargetRound[]> {
   const folder = join(parent, 'rivals')
-  const postgresFolder = join(parent, 'postgres')
-  for (const path of [folder, postgresFolder]) mkdirSync(path)
+  mkdirSync(folder)
   const env = benchEnvironment(folder)
   await seed(env['DATABASE_URL'] as string)
-  const postgres = await startPostgres({ isDurable: true })
   const started: Program[] = []
   const start = async <T extends Program>(starting: Promise<T>): Promise<T> => {
     const program = await starting
@@ -54,7 +51,7 @@ export async function measureRivals (fileOf: Awaited<ReturnType<typeof compile>>
   }
   try {
     const ours = await start(startServer('presignd', fileOf, folder, env))
-    const onPostgres = await start(startServer('presignd', fileOf, postgresFolder, { ...benchEnvironment(postgresFolder), DATABASE_URL: postgres.url }))
+    const onPostgres = await start(startOnPostgres(fileOf, folder))
     const tutorial = await start(startServer('tutorial', fileOf, folder, { ...env, TUTORIAL_DATABASE: join(folder, 'tutorial.db') }))
     const rival = async (name: string): Promise<Program> => await start(startProgram(name, [join(INSTALLED, `${name}.js`)], { fileOf, folder, env }))
     const [companion, betterUpload, next] = [await rival('companion'), await rival('better-upload'), await rival('next')]
@@ -79,6 +76,5 @@ export async function measureRivals (fileOf: Awaited<ReturnType<typeof compile>>
     return await measureTargets(RIVALS.flatMap(({ label, against }) => [target(besideOf(label), against), target(label, label)]), generator, plan, 2)
   } finally {
     for (const program of started) await program.stop()
-    await postgres.stop()
   }
 }

@@ -4,7 +4,7 @@ import { PER_SECOND, type CalmRound } from './measure-calm.js'
 import type { Turns } from './measure-turns.js'
 import { GROWING, labelOf, SMALL_ROWS } from './measure-growth.js'
 import type { Memory } from './measure-memory.js'
-import { JWT, OPEN, type OperationRounds } from './measure-operations.js'
+import { CREATE_ON_POSTGRES, JWT, OPEN, type OperationRounds } from './measure-operations.js'
 import { besideOf, RIVALS } from './measure-rivals.js'
 import { REJECTIONS } from './measure-rejections.js'
 import type { Soak } from './measure-soak.js'
@@ -108,6 +108,7 @@ function renderBatches (rounds: readonly TargetRound[]): string[] {
     `| one caller, one connection, ${rounds.length} rounds | CPU µs per file | of a call for it alone |`,
     '|---|---|---|',
     ...CREATES.map(operation => `| ${operation.label} | ${renderSpread(spread(rounds.map(round => perFile(operation, round))), whole)} | ${renderSpread(spread(rounds.map(round => perFile(operation, round) / perFile(single, round))), percent)} |`),
+    `| ${single.label} on PostgreSQL | ${cpuOf(CREATE_ON_POSTGRES, rounds)} | ${renderSpread(spread(rounds.map(round => cpu(CREATE_ON_POSTGRES, round) / cpu(single.label, round))), percent)} |`,
     ''
   ]
 }

@@ -1,10 +1,11 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createToken } from '../src/cli/token.js'
+import { startPostgres } from '../test/helpers/postgres.js'
 import type { compile } from './compile.js'
 import { ACCESS_KEY_ID, SECRET_ACCESS_KEY } from './credentials.js'
 import { NEEDS_PROBE } from './cpu-time.js'
@@ -120,4 +121,25 @@ export async function startServer (name: ServerName, fileOf: Awaited<ReturnType<
     jwt: { url, method: 'GET', path: '/hello', headers }
   }
   return { ...program, name, request: requests[name] }
+}
+
+/** Starts presignd on a PostgreSQL of its own, which ends with it. */
+export async function startOnPostgres (fileOf: Awaited<ReturnType<typeof compile>>, parent: string): Promise<Server & { readonly databaseUrl: string }> {
+  const folder = join(parent, 'postgres')
+  mkdirSync(folder)
+  const postgres = await startPostgres({ isDurable: true })
+  try {
+    const server = await startServer('presignd', fileOf, folder, { ...benchEnvironment(folder), DATABASE_URL: postgres.url })
+    return {
+      ...server,
+      databaseUrl: postgres.url,
+      async stop () {
+        await server.stop()
+        await postgres.stop()
+      }
+    }
+  } catch (error) {
+    await postgres.stop()
+    throw error
+  }
 }
