@@ -69,7 +69,7 @@ const WEBHOOK_TIMEOUT_MS = 15_000
 export async function createServices (config: Config, log: Logger = createLog(config)): Promise<Services> {
   const { policies, buckets, webhooks } = loadPolicies(config.policiesFile, config)
   const tracing = config.tracing ? await createTracing(config, config.tracing.protocol, log) : null
-  const database = openDatabase(config.database.url, { onError: error => log.warn({ err: error }, 'a database connection broke'), onQuery: tracing?.queryEnded })
+  const database = openDatabase(config.database.url, { onError: (err, meaning) => log.warn({ err }, meaning), onQuery: tracing?.queryEnded })
   try {
     if (config.database.migrateAtStart) {
       const migrations = await migrateAt(config.database.url, database)

@@ -7,8 +7,8 @@ import type { Database } from './schema.js'
 import { sqliteDialect } from './sqlite.js'
 
 export interface OpenDatabaseOptions {
-  /** Hears of connections that break while nobody uses them. */
-  readonly onError: (error: Error) => void
+  /** Hears of what no query fails for, and what it means: connections that break while nobody uses them, and a pooler that mislays statements. */
+  readonly onError: (error: Error, meaning: string) => void
   /** A SQLite file is neither made nor changed; on PostgreSQL it is the caller who only reads. */
   readonly isReadOnly?: boolean
   /** On PostgreSQL, statements may take as long as they take. */

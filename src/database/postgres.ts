@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { PostgresDialect, type Dialect } from 'kysely'
 import type pg from 'pg'
+import type { OpenDatabaseOptions } from './database.js'
 import { usePreparedStatements } from './prepared-statements.js'
 
 const INT8 = 20
@@ -14,12 +15,7 @@ const STATEMENT_TIMEOUT_MS = 5000
  */
 const SILENCE_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 2000
 
-export interface PostgresOptions {
-  /** Hears of connections that break while nobody uses them. */
-  readonly onError: (error: Error) => void
-  /** Lets statements take as long as they take. */
-  readonly isMigrating: boolean
-}
+export type PostgresOptions = Required<Pick<OpenDatabaseOptions, 'onError' | 'isMigrating'>>
 
 export function postgresDialect (url: string, options: PostgresOptions): Dialect {
   return new PostgresDialect({ pool: async () => await openPool(url, options) })
@@ -38,9 +34,10 @@ async function openPool (url: string, { onError, isMigrating }: PostgresOptions)
     types: { getTypeParser: (oid, format) => oid === INT8 ? Number : pg.types.getTypeParser(oid, format) }
   })
   // Without a listener on the pool and on each client, Node ends the process when PostgreSQL restarts.
-  pool.on('error', onError)
-  pool.on('connect', client => { client.on('error', onError) })
-  usePreparedStatements(pool)
+  const onBroken = (error: Error): void => onError(error, 'a database connection broke')
+  pool.on('error', onBroken)
+  pool.on('connect', client => { client.on('error', onBroken) })
+  usePreparedStatements(pool, error => onError(error, 'a pooler mislays prepared statements: PostgreSQL is sent each anew from now on, which takes it longer'))
   if (!isMigrating) endSilence(pool)
   return pool
 }

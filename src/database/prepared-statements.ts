@@ -19,8 +19,8 @@ export function keepPrepared (sql: string): string {
 /** A pooler between here and the server has changed the connection: the statement is not there, or was sent by someone else. */
 const MISLAID = new Set<unknown>(['26000', '42P05'])
 
-/** Sends them by name; and like all others, from then on, behind a pooler that mislays them. */
-export function usePreparedStatements (pool: pg.Pool): void {
+/** Sends them by name; and like all others, from then on, behind a pooler that mislays them, of which `onMislaid` hears. */
+export function usePreparedStatements (pool: pg.Pool, onMislaid: (error: Error) => void): void {
   let areKept = true
   pool.on('connect', client => {
     const send = client.query.bind(client) as (query: unknown, values: unknown) => Promise<unknown>
@@ -31,6 +31,7 @@ export function usePreparedStatements (pool: pg.Pool): void {
         return await send({ name, text }, values)
       } catch (error) {
         if (!MISLAID.has((error as { code?: unknown }).code)) throw error
+        if (areKept) onMislaid(error as Error)
         areKept = false
         return await send(text, values)
       }

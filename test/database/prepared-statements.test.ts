@@ -9,11 +9,14 @@ import { testDatabaseUrl } from '../helpers/postgres.js'
 
 /** One query after the other, so that all go by one connection. */
 function open (t: Test, url: string) {
-  const database = openDatabase(url, { onError: () => {} })
+  const told: string[] = []
+  const database = openDatabase(url, { onError: (_error, meaning) => { told.push(meaning) } })
   t.teardown(async () => { await database.destroy() })
   const files = createFilesRepository(database)
+  const absent = newFile()
   return {
     database,
+    told,
     /** What nearly all requests do: a row is made, and found again. */
     async work () {
       const file = newFile()
@@ -21,6 +24,7 @@ function open (t: Test, url: string) {
       t.equal(inserted?.outcome, 'inserted')
       t.match(await files.find(file.id, file), { id: file.id, filename: file.filename })
     },
+    find: async () => await files.find(absent.id, absent),
     kept: async () => await keptBy(database)
   }
 }
@@ -60,6 +64,16 @@ t.test('behind a pooler that forgets them nothing fails, and none is kept any mo
     t.strictSame(await kept(), [])
   })
   t.equal((await run(database, 'select from files')).length, 3)
+})
+
+t.test('of which a warning tells once, however many connections it happens on', async t => {
+  const { database, told, find } = await start(t)
+  const atOnce = async (act: () => Promise<unknown>): Promise<unknown> => await Promise.all(Array.from({ length: 3 }, act))
+  await atOnce(find)
+  t.strictSame(told, [])
+  await atOnce(async () => await run(database, 'deallocate all'))
+  await atOnce(find)
+  t.strictSame(told, ['a pooler mislays prepared statements: PostgreSQL is sent each anew from now on, which takes it longer'])
 })
 
 t.test('nor behind one that has sent them for someone else', async t => {
