@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { buildService } from '../build.js'
-import { startPostgres, type PostgresServer } from './helpers/postgres.js'
+import { makeTemplate, startPostgres, type PostgresServer } from './helpers/postgres.js'
 import { TapReader } from './helpers/tap-reader.js'
 
 // A reader that left early (`| head`) must not keep the server from being stopped.
@@ -33,7 +33,7 @@ async function run (args: readonly string[]): Promise<number> {
     const env = {
       AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
       ...process.env,
-      ...(server && { TEST_POSTGRES_URL: server.url }),
+      ...(server && { TEST_POSTGRES_URL: server.url, TEST_POSTGRES_TEMPLATE: await makeTemplate(server.url) }),
       TEST_CLI: await buildService(folder),
       NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --import=${new URL('helpers/loader.js', import.meta.url).href}`
     }

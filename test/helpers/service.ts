@@ -98,7 +98,7 @@ export async function startService (t: Test, s3: TestS3, options: ServiceOptions
   const bucket = await s3.createBucket()
   process.env['AWS_ACCESS_KEY_ID'] = s3.credentials.accessKeyId
   process.env['AWS_SECRET_ACCESS_KEY'] = s3.credentials.secretAccessKey
-  const config = loadConfig({ ...await testEnvironment(t, options), S3_BUCKET: bucket, S3_ENDPOINT: s3.endpoint, S3_REGION: s3.region, ...options.env })
+  const config = loadConfig({ ...await testEnvironment(t, { ...options, mayBeMigrated: true }), S3_BUCKET: bucket, S3_ENDPOINT: s3.endpoint, S3_REGION: s3.region, ...options.env })
   const created = await createServices(config, createLog({ ...config, logLevel: options.logTo ? config.logLevel : 'silent' }, options.logTo))
   const services = options.adapt ? options.adapt(created) : created
   const app = await buildApp(services)
@@ -128,14 +128,14 @@ export async function startService (t: Test, s3: TestS3, options: ServiceOptions
 }
 
 /** All that the service needs but the store. */
-export async function testEnvironment (t: Test, { engine = 'sqlite', policies = POLICIES }: ServiceOptions = {}): Promise<Record<string, string>> {
+export async function testEnvironment (t: Test, { engine = 'sqlite', policies = POLICIES, mayBeMigrated = false }: ServiceOptions & { readonly mayBeMigrated?: boolean } = {}): Promise<Record<string, string>> {
   // Not t.testdir(), which empties the folder when another helper asks for it too.
   const folder = mkdtempSync(join(tmpdir(), 'presignd-test-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const policiesFile = join(folder, `policies-${randomUUID()}.yaml`)
   writeFileSync(policiesFile, policies)
   return {
-    DATABASE_URL: engine === 'postgres' ? await testDatabaseUrl(t) : `sqlite:${join(folder, `${randomUUID()}.db`)}`,
+    DATABASE_URL: engine === 'postgres' ? await testDatabaseUrl(t, { mayBeMigrated }) : `sqlite:${join(folder, `${randomUUID()}.db`)}`,
     POLICIES_FILE: policiesFile,
     S3_FORCE_PATH_STYLE: 'true',
     JWT_SECRET: SECRET,
