@@ -7,6 +7,7 @@ import { buildAhead, type BuiltAhead } from './src/launch/build-ahead.js'
 import { BUNDLE } from './src/launch/load-bundle.js'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
+export const OPTIONS: BuildOptions = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20', logLevel: 'warning' }
 
 /**
  * Makes dist/ of src/: one file, packages and all, what V8 has compiled of it, and a launcher that gives the one to V8 with the
@@ -16,10 +17,18 @@ const root = fileURLToPath(new URL('.', import.meta.url))
  */
 export async function buildService (outdir = `${root}dist`): Promise<string> {
   await rm(outdir, { recursive: true, force: true })
-  const options: BuildOptions = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20', logLevel: 'warning' }
+  await bundle('src/bundle.ts', outdir)
+  await build({ ...OPTIONS, entryPoints: { cli: 'src/launch/launch.ts', 'compile-ahead': 'src/launch/compile-ahead.ts' }, outdir, format: 'esm' })
+  // With nothing of this process: V8 compares flags, too.
+  execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', join(outdir, 'compile-ahead.js')], { env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'ignore', 'inherit'] })
+  return join(outdir, 'cli.js')
+}
+
+/** Makes one file of a program, packages and all, that `loadBundle` runs. */
+export async function bundle (entryPoint: string, outdir: string): Promise<void> {
   await build({
-    ...options,
-    entryPoints: ['src/bundle.ts'],
+    ...OPTIONS,
+    entryPoints: [entryPoint],
     outfile: join(outdir, BUNDLE),
     // V8 keeps what it compiled of scripts, not of modules, and a script that was kept cannot import.
     format: 'cjs',
@@ -37,10 +46,6 @@ export async function buildService (outdir = `${root}dist`): Promise<string> {
     legalComments: 'linked',
     plugins: [whatIsBuiltAhead(await buildAhead())]
   })
-  await build({ ...options, entryPoints: { cli: 'src/launch/launch.ts', 'compile-ahead': 'src/launch/compile-ahead.ts' }, outdir, format: 'esm' })
-  // With nothing of this process: V8 compares flags, too.
-  execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', join(outdir, 'compile-ahead.js')], { env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'ignore', 'inherit'] })
-  return join(outdir, 'cli.js')
 }
 
 /** Puts it in place of src/built-ahead.ts. */

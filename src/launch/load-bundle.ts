@@ -2,9 +2,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { Script } from 'node:vm'
-import type * as bundle from '../bundle.js'
+import type * as service from '../bundle.js'
 
-type Bundle = typeof bundle
 type Wrapped = (exports: object, require: NodeJS.Require, module: { readonly exports: object }, file: string, folder: string) => void
 
 export const BUNDLE = 'service.cjs'
@@ -16,7 +15,7 @@ export const COMPILED = 'service.v8'
  * the same length, and from the same version for the same processor, with the same flags of V8 (Node 20 counts --max-old-space-size
  * as one); without it all is the same, only later.
  */
-export function loadBundle (folder: string): { readonly script: Script, readonly bundle: Bundle } {
+export function loadBundle<Bundle = typeof service> (folder: string): { readonly script: Script, readonly bundle: Bundle } {
   const file = join(folder, BUNDLE)
   const compiled = join(folder, COMPILED)
   // It is ASCII: a string of bytes needs no decoding.
