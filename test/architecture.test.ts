@@ -54,7 +54,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'config-rules.ts': [],
   // What browsers get: nothing of the service belongs in it.
   client: [],
-  dev: ['config', 'server', 'cli', 'dev']
+  dev: ['config', 'server', 'database', 'cli', 'dev']
 }
 
 /** Where each package may be imported. */

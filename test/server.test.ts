@@ -175,6 +175,7 @@ t.test('development mode', async t => {
     t.match(first.stdout(), 'http://127.0.0.1:3917\n')
     t.match(first.stdout(), 'http://127.0.0.1:3918')
     t.equal(first.stdout().match(/^curl /gm)?.length, 3)
+    t.notMatch(first.stdout().split('presignd is running')[0], /^\{/m, 'the log begins below it')
     t.equal(first.stderr(), '')
   })
 

@@ -1,6 +1,7 @@
 import { CreateBucketCommand, PutBucketCorsCommand, S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import { createToken } from '../cli/token.js'
 import { loadConfig } from '../config.js'
+import { migrateAt } from '../database/migrate.js'
 import { startServer } from '../server.js'
 import { DEV_BUCKET, devEnvironment, type Env } from './dev-environment.js'
 import { pageRoutes } from './page-routes.js'
@@ -39,7 +40,10 @@ export async function startDev ({ port, s3Port, dataDir, env = {} }: DevOptions)
     process.env['AWS_SECRET_ACCESS_KEY'] = variables['AWS_SECRET_ACCESS_KEY']
     await prepareBucket(store.url, credentials)
     const issueToken = (sub: string) => createToken(variables, ['--sub', sub, '--scope', DEMO_SCOPE, '--expires-in', String(DEMO_TOKEN_SECONDS)])
-    const server = await startServer(loadConfig(variables), async app => {
+    const config = loadConfig(variables)
+    // Else the first thing to be read would be the log's line about it, above the banner.
+    if (config.database.migrateAtStart) await migrateAt(config.database.url)
+    const server = await startServer(config, async app => {
       await app.register(pageRoutes, { users: DEMO_USERS, issueToken, s3Origin: store.url })
     })
     return {
