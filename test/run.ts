@@ -1,12 +1,13 @@
 // What `npm test` runs after the linter and the compiler: one PostgreSQL and one build for all test files, then tap.
 // Arguments are handed to tap: `npm test -- test/uploads/*.test.ts`.
 import { spawn } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { buildService } from '../build.js'
+import { makeCacheFolder } from './helpers/cache-folder.js'
 import { makeTemplate, startPostgres, type PostgresServer } from './helpers/postgres.js'
 import { TapReader } from './helpers/tap-reader.js'
 
@@ -24,10 +25,7 @@ async function run (args: readonly string[]): Promise<number> {
       return 1
     }
   }
-  // In the project, since packages that are not built in are looked up from there.
-  const cache = fileURLToPath(new URL('../node_modules/.cache/presignd/', import.meta.url))
-  await mkdir(cache, { recursive: true })
-  const folder = await mkdtemp(join(cache, 'test-'))
+  const folder = await makeCacheFolder('test-')
   try {
     // The SDK's notice about Node 20 would stand in every log.
     const env = {
