@@ -7,6 +7,7 @@ import type { BrowserContext, Page, Request, Route } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { startDev } from '../../src/dev/dev.js'
 import { interceptFirst, launchBrowser } from '../helpers/browser.js'
+import { until } from '../helpers/until.js'
 import { choose, downloadOf, fileItem, isFocused, newPage, signIn, uploadSays } from './fixtures/demo-page.js'
 
 const MIB = 1024 ** 2
@@ -44,9 +45,8 @@ t.test('a tab that is closed half-way is gone on with in another one, and no par
   const context = page.context()
   const before = watchParts(context)
   await holdBack(page, isPartAfter(10))
-  const half = page.waitForResponse(() => before.stored.length === 10)
   await choose(page, film.path)
-  await half
+  await until(() => before.stored.length === 10)
   const kept = await keptInBrowser(page)
   t.equal(kept.length, 1)
   t.notMatch(kept[0], /http|X-Amz|Bearer|eyJ/i, 'neither URL nor token is remembered')
@@ -74,9 +74,8 @@ t.test('after a reload the file is asked for by name, and another one is not tak
   const page = await openAs(t, 'Ada')
   const parts = watchParts(page.context())
   const held = await holdBack(page, isPartAfter(1))
-  const first = page.waitForResponse(() => parts.stored.length === 1)
   await choose(page, film.path)
-  await first
+  await until(() => parts.stored.length === 1)
   await page.reload()
   held.letThrough()
   const button = page.getByRole('button', { name: 'Choose file: holiday.mp4' })
@@ -99,9 +98,8 @@ t.test('a pause stops the parts, lets other files go on, and ends where it began
   const page = await openAs(t, 'Ada')
   const parts = watchParts(page.context())
   const held = await holdBack(page, isPartAfter(3))
-  const begun = page.waitForResponse(() => parts.stored.length === 3)
   await choose(page, film.path)
-  await begun
+  await until(() => parts.stored.length === 3)
   const pause = page.getByRole('button', { name: 'Pause paused.mp4' })
   await pause.press('Enter')
   await uploadSays(page, 'Paused at 37 %')
@@ -124,9 +122,8 @@ t.test('a cancelled upload is over, here and at the service', async t => {
   const page = await openAs(t, 'Ada')
   const parts = watchParts(page.context())
   await holdBack(page, isPartAfter(1))
-  const begun = page.waitForResponse(() => parts.stored.length === 1)
   await choose(page, createFilm('regret.mp4', 20 * MIB).path)
-  await begun
+  await until(() => parts.stored.length === 1)
   const aborting = page.waitForResponse(response => response.request().method() === 'DELETE')
   await page.getByRole('button', { name: 'Cancel regret.mp4' }).click()
   const aborted = await aborting
@@ -181,9 +178,8 @@ t.test('a part that gets no answer for a minute is sent again', async t => {
   await page.clock.install()
   const parts = watchParts(page.context())
   await interceptFirst(page, url => partNumberOf(url) === 2, 1, () => {})
-  const others = page.waitForResponse(() => parts.stored.length === 2)
   await choose(page, createFilm('silence.mp4', 12 * MIB).path)
-  await others
+  await until(() => parts.stored.length === 2)
   t.same(sorted(parts.asked), [1, 2, 3])
   await page.clock.fastForward(60_000)
   await arrival(page, 'silence.mp4')
@@ -195,9 +191,8 @@ t.test('a file that has changed on the disk is not mixed with what was sent of i
   const page = await openAs(t, 'Ada')
   const parts = watchParts(page.context())
   const held = await holdBack(page, isPartAfter(1))
-  const begun = page.waitForResponse(() => parts.stored.length === 1)
   await choose(page, film.path)
-  await begun
+  await until(() => parts.stored.length === 1)
   await page.getByRole('button', { name: 'Pause edited.mp4' }).click()
   createFilm('edited.mp4', 20 * MIB)
   held.letThrough()
@@ -213,9 +208,8 @@ t.test('an upload that lost its connection for good is kept, and goes on when th
   const page = await openAs(t, 'Ada')
   const parts = watchParts(page.context())
   const held = await holdBack(page, isPartAfter(1))
-  const begun = page.waitForResponse(() => parts.stored.length === 1)
   await choose(page, film.path)
-  await begun
+  await until(() => parts.stored.length === 1)
   await page.context().setOffline(true)
   await held.breakOff()
   await uploadSays(page, 'Your file is kept here: try again.')
@@ -245,9 +239,8 @@ t.test('what one tab is sending another tab does not offer, until the first is c
   const context = first.context()
   const parts = watchParts(context)
   await holdBack(first, isPartAfter(1))
-  const begun = first.waitForResponse(() => parts.stored.length === 1)
   await choose(first, film.path)
-  await begun
+  await until(() => parts.stored.length === 1)
 
   const second = await context.newPage()
   await signIn(second, dev.url, 'Ada')
@@ -282,11 +275,10 @@ t.test('an upload that the service has ended is not offered any more, nor is tha
   const page = await openAs(t, 'Ada')
   const parts = watchParts(page.context())
   await holdBack(page, isPartAfter(1))
-  const begun = page.waitForResponse(() => parts.stored.length === 1)
   const creating = page.waitForResponse(response => response.status() === 201)
   await choose(page, createFilm('ended.mp4', 12 * MIB).path)
   const { file } = await (await creating).json() as { file: { id: string } }
-  await begun
+  await until(() => parts.stored.length === 1)
   await page.getByRole('button', { name: 'Sign out' }).click()
   await signIn(page, dev.url, 'Grace')
   t.equal(await page.getByText('ended.mp4', { exact: true }).count(), 0)
@@ -341,7 +333,7 @@ function sha256 (bytes: Buffer): string {
 /** Waits until a file stands among those that are ready. */
 async function arrival (page: Page, filename: string) {
   const item = fileItem(page, filename).first()
-  await item.waitFor({ timeout: 60_000 })
+  await item.waitFor()
   return item
 }
 

@@ -3,6 +3,7 @@ import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { launchBrowser } from '../helpers/browser.js'
 import { png } from '../helpers/samples.js'
+import { until } from '../helpers/until.js'
 import { addSmall, idOf, largeBytes, MIB, startUppyScene, upload, type Generation, type Outcome, type UppyScene } from './fixtures/uppy-page.js'
 
 const browser = await launchBrowser(t)
@@ -222,12 +223,4 @@ async function moreWays (t: Test, scene: UppyScene): Promise<void> {
     await addSmall(page, 'lake.png', 'image/png', png())
     t.equal((await upload(page)).successful.length, 1)
   })
-}
-
-async function until (isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000
-  while (!await isSo()) {
-    if (Date.now() > deadline) throw new Error(`Not so after 15 s: ${isSo}`)
-    await new Promise(resolve => setImmediate(resolve))
-  }
 }

@@ -1,12 +1,12 @@
 import t, { type Test } from 'tap'
 import { countRecords, readNotifications } from '../../src/events/read-notifications.js'
 import { sendForm } from '../helpers/form.js'
-import { until } from '../helpers/receiver.js'
 import { HTML, png } from '../helpers/samples.js'
 import { send } from '../helpers/send.js'
 import { ENGINES, startService, type Engine } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
 import { sha256Hex, signWithHeader } from '../helpers/sigv4.js'
+import { until } from '../helpers/until.js'
 import { hook, startWebhookService } from '../helpers/webhooks.js'
 
 const s3 = await startTestS3(t)

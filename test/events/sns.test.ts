@@ -2,11 +2,11 @@ import { createSign } from 'node:crypto'
 import t, { type Test } from 'tap'
 import type { SnsMessage } from '../../src/events/sns-message.js'
 import { makeCertificate, type TestCertificate } from '../helpers/certificate.js'
-import { until } from '../helpers/receiver.js'
 import { png } from '../helpers/samples.js'
 import { send } from '../helpers/send.js'
 import { startService } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
+import { until } from '../helpers/until.js'
 
 const s3 = await startTestS3(t)
 const TOPIC = 'arn:aws:sns:eu-central-1:123456789012:uploads'

@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
-import { startReceiver, until, type Receiver } from './receiver.js'
+import { startReceiver, type Receiver } from './receiver.js'
+import { until } from './until.js'
 
 interface Value { readonly stringValue?: string, readonly intValue?: number | string, readonly doubleValue?: number }
 interface Attribute { readonly key: string, readonly value: Value }

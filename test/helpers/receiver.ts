@@ -42,8 +42,3 @@ export async function startReceiver (t: Test): Promise<Receiver> {
     answer (change) { reply = change }
   }
 }
-
-/** Looks again and again until it is so. */
-export async function until (condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!await condition()) await new Promise(resolve => setTimeout(resolve, 5))
-}

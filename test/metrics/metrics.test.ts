@@ -9,11 +9,12 @@ import { serveMetrics } from '../../src/metrics/metrics-server.js'
 import type { Prometheus } from '../../src/metrics/prometheus.js'
 import type { Services } from '../../src/services.js'
 import { runNode } from '../helpers/process.js'
-import { startReceiver, until } from '../helpers/receiver.js'
+import { startReceiver } from '../helpers/receiver.js'
 import { png } from '../helpers/samples.js'
 import { send } from '../helpers/send.js'
 import { ENGINES, startService, testEnvironment, type ServiceOptions, type TestService } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
+import { until } from '../helpers/until.js'
 import { hook, startWebhookService } from '../helpers/webhooks.js'
 
 const s3 = await startTestS3(t)

@@ -1,11 +1,12 @@
 import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { startCollector, type CollectedSpan } from '../helpers/collector.js'
-import { startReceiver, until } from '../helpers/receiver.js'
+import { startReceiver } from '../helpers/receiver.js'
 import { png } from '../helpers/samples.js'
 import { send } from '../helpers/send.js'
 import { ENGINES, startService } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
+import { until } from '../helpers/until.js'
 
 const s3 = await startTestS3(t)
 const picture = png()

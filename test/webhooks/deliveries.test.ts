@@ -5,9 +5,10 @@ import { PassThrough } from 'node:stream'
 import { Webhook } from 'standardwebhooks'
 import t, { type Test } from 'tap'
 import { keepDelivering } from '../../src/jobs/keep-delivering.js'
-import { startReceiver, until, type Received } from '../helpers/receiver.js'
+import { startReceiver, type Received } from '../helpers/receiver.js'
 import { ENGINES, type Engine } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
+import { until } from '../helpers/until.js'
 import { hook, HOOK_SECRET, OLD_HOOK_SECRET, startWebhookService } from '../helpers/webhooks.js'
 
 const s3 = await startTestS3(t)
