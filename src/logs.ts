@@ -4,8 +4,14 @@ import { ConfigError, type Config } from './config.js'
 /** What must never be read in a log, wherever it turns up: tokens and signed URLs. */
 const SECRET_PATHS = ['authorization', 'cookie', 'url', 'headers', 'fields', 'query'].flatMap(name => [name, `*.${name}`])
 
-export function createLog (config: Config, stream?: NodeJS.WritableStream): Logger {
-  return pino({ level: config.logLevel, base: null, redact: { paths: SECRET_PATHS, censor: '[redacted]' } }, stream ?? writeTogether(pino.destination(1)))
+export interface LogDestination { write (line: string): unknown }
+
+function standardOutput (): LogDestination {
+  return writeTogether(pino.destination(1))
+}
+
+export function createLog (config: Config, destination = standardOutput()): Logger {
+  return pino({ level: config.logLevel, base: null, redact: { paths: SECRET_PATHS, censor: '[redacted]' } }, destination)
 }
 
 /** How long a line waits for others. */
@@ -15,7 +21,7 @@ const GATHER_MS = 25
  * What is logged within a moment leaves in one write, since waking up the thread that writes takes longer than making a line, and
  * a tenth of what a lone request takes. Only a process that is killed can lose lines, those of its last moment.
  */
-export function writeTogether (destination: { write (text: string): unknown }): { write (line: string): void } {
+export function writeTogether (destination: LogDestination): LogDestination {
   let lines = ''
   function flush (): void {
     unwritten.delete(flush)
@@ -29,6 +35,21 @@ export function writeTogether (destination: { write (text: string): unknown }): 
         unwritten.add(flush)
       }
       lines += line
+    }
+  }
+}
+
+/** Keeps lines until they are released, and from then on passes them through. */
+export function holdBack (destination = standardOutput()): LogDestination & { release (): void } {
+  let held: string[] | null = []
+  return {
+    write (line) {
+      if (held) held.push(line)
+      else destination.write(line)
+    },
+    release () {
+      for (const line of held ?? []) destination.write(line)
+      held = null
     }
   }
 }

@@ -4,6 +4,7 @@ import { buildApp, type AppOptions } from './app.js'
 import { ConfigError, type Config } from './config.js'
 import { lockSqlite } from './database/sqlite.js'
 import { keepDelivering } from './jobs/keep-delivering.js'
+import { createLog } from './logs.js'
 import { serveMetrics } from './metrics/metrics-server.js'
 import { sweepUploads } from './jobs/sweep-uploads.js'
 import { closeServices, createServices, type Services } from './services.js'
@@ -24,8 +25,8 @@ export interface Server {
 export const FINISH_TIMEOUT_MS = 15_000
 
 /** Config → services → app → listen. */
-export async function startServer (config: Config, development?: AppOptions['development']): Promise<Server> {
-  const services = await createServices(config)
+export async function startServer (config: Config, { development, log = createLog(config) }: Pick<AppOptions, 'development'> & { readonly log?: Services['log'] } = {}): Promise<Server> {
+  const services = await createServices(config, log)
   let closing: Promise<void> | undefined
   try {
     const app = await buildApp(services, { isDraining: () => closing !== undefined, ...(development && { development }) })

@@ -11,7 +11,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: ['config', 'environment', 'object-storage', 'server', 'services', 'readings', 'database', 'doctor', 'policies', 'jobs', 'webhooks', 'uploads', 'explain', 'plugins', 'errors'],
   // It looks at what the service stands on, by the service's own means.
   doctor: ['config', 'database', 'object-storage', 'plugins', 'policies', 'services'],
-  'server.ts': ['config', 'database', 'services', 'app', 'jobs', 'metrics'],
+  'server.ts': ['config', 'database', 'services', 'app', 'jobs', 'logs', 'metrics'],
   jobs: ['errors', 'object-storage', 'policies', 'files', 'services', 'uploads', 'webhooks', 'version'],
   'app.ts': ['built-ahead', 'database', 'files', 'policies', 'uploads', 'downloads', 'deletions', 'usage', 'uppy', 'tickets', 'config', 'events', 'webhooks', 'plugins', 'problem-schemas', 'services', 'schema-compilers', 'logs', 'version'],
   'readings.ts': ['config', 'database', 'errors', 'files', 'policies'],
@@ -54,7 +54,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'config-rules.ts': [],
   // What browsers get: nothing of the service belongs in it.
   client: [],
-  dev: ['config', 'server', 'database', 'cli', 'dev']
+  dev: ['config', 'server', 'logs', 'cli', 'dev']
 }
 
 /** Where each package may be imported. */

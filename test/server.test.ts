@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
+import { freePort } from './helpers/free-port.js'
 import { interrupt, run, runCli, runNode, type Running } from './helpers/process.js'
 import { createTestToken, SECRET, testEnvironment } from './helpers/service.js'
 import { startTestS3 } from './helpers/s3.js'
@@ -36,7 +37,7 @@ t.test('T34: a Redis that is not there stops neither the start nor a request', a
 })
 
 t.test('F32: SIGTERM under load drops no request', async t => {
-  const running = await serve(t, { SHUTDOWN_DRAIN_SECONDS: '1' })
+  const running = await serve(t, { SHUTDOWN_DRAIN_SECONDS: '3' })
   const headers = { authorization: `Bearer ${await createTestToken('ada')}`, 'content-type': 'application/json' }
   const body = JSON.stringify({ policy: 'pictures', filename: 'a.png', contentType: 'image/png', sizeBytes: 10 })
   const answers = { count: 0 }
@@ -54,7 +55,7 @@ t.test('F32: SIGTERM under load drops no request', async t => {
         else failures.push(reply.status)
       } catch (error) {
         // A load balancer that has seen /readyz fail sends nothing any more: only then may a connection be refused.
-        if (signalledAt === 0 || Date.now() - signalledAt < 900) failures.push(error)
+        if (signalledAt === 0 || Date.now() - signalledAt < 2900) failures.push(error)
         isDown = true
       }
     }
@@ -67,7 +68,7 @@ t.test('F32: SIGTERM under load drops no request', async t => {
   do ready = await fetch(`${running.url}/readyz`)
   while (ready.status === 200)
   t.match(await ready.json(), { code: 'NOT_READY' })
-  t.ok(Date.now() - signalledAt < 900, '/readyz fails at once')
+  t.ok(Date.now() - signalledAt < 2900, '/readyz fails before the drain ends')
   t.equal(await running.ended, 0)
   t.ok(Date.now() - signalledAt < 25_000)
   await Promise.all(clients)
@@ -160,7 +161,8 @@ t.test('an unknown command shows the usage', async t => {
 
 t.test('development mode', async t => {
   const { DATA_DIR } = { DATA_DIR: t.testdir() }
-  const env = { PORT: '3917', DEV_S3_PORT: '3918', DATA_DIR }
+  const [port, storePort, otherPort] = (await Promise.all([freePort(), freePort(), freePort()])).map(String) as [string, string, string]
+  const env = { PORT: port, DEV_S3_PORT: storePort, DATA_DIR }
   const start = async () => {
     const running = run(t, 'npm', ['run', 'dev'], env)
     await running.output(/curl -fsSL/)
@@ -169,11 +171,11 @@ t.test('development mode', async t => {
 
   const first = await start()
   const token = /^TOKEN=(\S+)$/m.exec(first.stdout())?.[1] ?? ''
-  const api = async (path: string, init: RequestInit = {}) => await fetch(`http://127.0.0.1:3917${path}`, { ...init, headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' } })
+  const api = async (path: string, init: RequestInit = {}) => await fetch(`http://127.0.0.1:${port}${path}`, { ...init, headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' } })
 
   await t.test('prints one banner with the page, the store and three curl lines', async t => {
-    t.match(first.stdout(), 'http://127.0.0.1:3917\n')
-    t.match(first.stdout(), 'http://127.0.0.1:3918')
+    t.match(first.stdout(), `http://127.0.0.1:${port}\n`)
+    t.match(first.stdout(), `http://127.0.0.1:${storePort}`)
     t.equal(first.stdout().match(/^curl /gm)?.length, 3)
     t.notMatch(first.stdout().split('presignd is running')[0], /^\{/m, 'the log begins below it')
     t.equal(first.stderr(), '')
@@ -183,13 +185,13 @@ t.test('development mode', async t => {
     const running = run(t, 'npm', ['run', '--silent', 'token', '--', '--sub', 'ada'], env)
     t.equal(await running.ended, 0)
     t.match(running.stdout(), /^[\w-]+\.[\w-]+\.[\w-]+\n$/)
-    t.equal((await fetch('http://127.0.0.1:3917/files', { headers: { authorization: `Bearer ${running.stdout().trim()}` } })).status, 200)
+    t.equal((await fetch(`http://127.0.0.1:${port}/files`, { headers: { authorization: `Bearer ${running.stdout().trim()}` } })).status, 200)
   })
 
   await t.test('a taken port says which and how to choose another', async t => {
     for (const [more, line] of [
-      [{ DEV_S3_PORT: '3919' }, 'presignd: port 3917 is taken: choose another with PORT\n'],
-      [{ PORT: '3919' }, 'presignd: port 3918 is taken: choose another with DEV_S3_PORT\n']
+      [{ DEV_S3_PORT: otherPort }, `presignd: port ${port} is taken: choose another with PORT\n`],
+      [{ PORT: otherPort }, `presignd: port ${storePort} is taken: choose another with DEV_S3_PORT\n`]
     ] as const) {
       const second = run(t, 'npm', ['run', '--silent', 'dev'], { ...env, ...more })
       t.equal(await second.ended, 1)

@@ -1,7 +1,7 @@
 import { CreateBucketCommand, PutBucketCorsCommand, S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import { createToken } from '../cli/token.js'
 import { loadConfig } from '../config.js'
-import { migrateAt } from '../database/migrate.js'
+import { createLog, type LogDestination } from '../logs.js'
 import { startServer } from '../server.js'
 import { DEV_BUCKET, devEnvironment, type Env } from './dev-environment.js'
 import { pageRoutes } from './page-routes.js'
@@ -15,6 +15,8 @@ export interface DevOptions {
   readonly dataDir: string
   /** Variables that win over those of development mode. */
   readonly env?: Env
+  /** Instead of the standard output. */
+  readonly logTo?: LogDestination
 }
 
 export interface Dev {
@@ -30,7 +32,7 @@ const DEMO_SCOPE = 'documents:write'
 const DEMO_TOKEN_SECONDS = 12 * 3600
 
 /** The whole service in one process: embedded store, SQLite, demo page. A second start finds the files again. */
-export async function startDev ({ port, s3Port, dataDir, env = {} }: DevOptions): Promise<Dev> {
+export async function startDev ({ port, s3Port, dataDir, env = {}, logTo }: DevOptions): Promise<Dev> {
   const credentials = await loadOrCreateCredentials(dataDir)
   const store = await startDevS3({ dataDir, port: s3Port, credentials })
   try {
@@ -41,10 +43,9 @@ export async function startDev ({ port, s3Port, dataDir, env = {} }: DevOptions)
     await prepareBucket(store.url, credentials)
     const issueToken = (sub: string) => createToken(variables, ['--sub', sub, '--scope', DEMO_SCOPE, '--expires-in', String(DEMO_TOKEN_SECONDS)])
     const config = loadConfig(variables)
-    // Else the first thing to be read would be the log's line about it, above the banner.
-    if (config.database.migrateAtStart) await migrateAt(config.database.url)
-    const server = await startServer(config, async app => {
-      await app.register(pageRoutes, { users: DEMO_USERS, issueToken, s3Origin: store.url })
+    const server = await startServer(config, {
+      log: createLog(config, logTo),
+      development: async app => { await app.register(pageRoutes, { users: DEMO_USERS, issueToken, s3Origin: store.url }) }
     })
     return {
       url: server.url,

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { explainStartError } from '../cli/explain-start-error.js'
+import { holdBack } from '../logs.js'
 import { closeOnSignals } from '../server.js'
 import { startDev, type Dev } from './dev.js'
 
@@ -11,12 +12,16 @@ const port = Number(process.env['PORT'] || 3000)
 const s3Port = Number(process.env['DEV_S3_PORT'] || 9000)
 const dataDir = process.env['DATA_DIR'] || '.data'
 
+// The service logs while it starts, and the banner comes first.
+const log = holdBack()
 try {
   if (process.env['NODE_ENV'] === 'production') throw new Error('development mode does not run with NODE_ENV=production: use npm start')
-  const dev = await startDev({ port, s3Port, dataDir, env: process.env })
+  const dev = await startDev({ port, s3Port, dataDir, env: process.env, logTo: log })
   closeOnSignals(dev)
   process.stdout.write(await renderBanner(dev))
+  log.release()
 } catch (error) {
+  log.release()
   const isStorePort = (error as { port?: number }).port === s3Port && s3Port !== port
   for (const line of explainStartError(error)) process.stderr.write(`presignd: ${isStorePort ? line.replace(/PORT$/, 'DEV_S3_PORT') : line}\n`)
   process.exit(1)
