@@ -4,7 +4,7 @@ import type { Services } from '../services.js'
 import type { User } from '../user.js'
 import { beginMultipart } from './begin-multipart.js'
 import { getUploadedFile } from './find-upload.js'
-import { hasClientParts } from './upload-parts.js'
+import { getPartCount, getPartSize, hasClientParts, isParted, type PartedFile } from './upload-parts.js'
 import { signInstructions, uploadUrlTtlSeconds, urlDeadline } from './upload-instructions.js'
 
 /**
@@ -24,13 +24,21 @@ export async function getUpload (services: Services, user: User, id: string): Pr
   return { file: current.file, upload: await signInstructions(services, current.file, now, current.parts) }
 }
 
-/** A multipart upload that S3 has forgotten, or never heard of, is begun anew: its row is still a promise. */
-export async function withStoredParts (services: Services, file: PendingFile): Promise<{ file: PendingFile, parts: StoredPart[] | null } | null> {
-  if (file.method !== 'multipart') return { file, parts: null }
+/**
+ * A multipart upload that S3 has forgotten, or never heard of, is begun anew: its row is still a promise. One that S3
+ * has completed, for a call that then failed, is not forgotten: all of its parts are there.
+ */
+export async function withStoredParts (services: Services, file: PendingFile): Promise<{ file: PendingFile, parts: ReadonlyArray<Pick<StoredPart, 'partNumber' | 'sizeBytes'>> | null } | null> {
+  if (!isParted(file)) return { file, parts: null }
   if (file.multipartUploadId !== null) {
     const parts = await services.objectStorage.listParts(file, file.multipartUploadId)
     if (parts) return { file, parts }
+    if (await services.objectStorage.headObject(file)) return { file, parts: allParts(file) }
   }
   const begun = await beginMultipart(services, file, file.multipartUploadId)
   return begun && { file: begun, parts: [] }
+}
+
+function allParts (file: PartedFile): Array<Pick<StoredPart, 'partNumber' | 'sizeBytes'>> {
+  return Array.from({ length: getPartCount(file) }, (_, index) => ({ partNumber: index + 1, sizeBytes: getPartSize(file, index + 1) }))
 }

@@ -12,7 +12,8 @@ import { checkPartNumbers, findMissingParts, getPartSize, hasClientParts, isPart
  * URLs for the parts asked for, or for the next ones that S3 does not have.
  * @throws {ApiError} UPLOAD_NOT_FOUND, UPLOAD_ALREADY_COMPLETED, UPLOAD_EXPIRED, INVALID_REQUEST
  */
-export async function signUploadParts (services: Services, user: User, id: string, { partNumbers, checksumsSha256 }: SignPartsBody) {
+export async function signUploadParts (services: Services, user: User, id: string, body: SignPartsBody) {
+  const { partNumbers, checksumsSha256 } = body
   const file = await getUploadedFile(services, user, id)
   checkNotEnded(file)
   if (hasClientParts(file)) throw new ApiError('INVALID_REQUEST', 'The client of this upload cuts it into parts as it likes: ask where it began.')
@@ -22,11 +23,11 @@ export async function signUploadParts (services: Services, user: User, id: strin
 
   const now = services.now()
   const raised = await services.files.raiseUrlDeadline(file.id, urlDeadline(now, uploadUrlTtlSeconds(services, file.policy)), now)
-  if (!raised || !isParted(raised)) return await signUploadParts(services, user, id, { ...(partNumbers && { partNumbers }) })
+  if (!raised || !isParted(raised)) return await signUploadParts(services, user, id, body)
   const checksums = new Map(Object.entries(checksumsSha256 ?? {}).map(([partNumber, value]) => [Number(partNumber), value]))
   if (partNumbers && raised.multipartUploadId !== null) return await signParts(services, raised, partNumbers, now, checksums)
   const current = await withStoredParts(services, raised)
-  if (!current || !isParted(current.file)) return await signUploadParts(services, user, id, { ...(partNumbers && { partNumbers }) })
+  if (!current || !isParted(current.file)) return await signUploadParts(services, user, id, body)
   const { file: begun, parts } = current
   const stored = new Map(parts?.map(part => [part.partNumber, part.sizeBytes]))
   const wanted = partNumbers ?? findMissingParts(begun, partNumber => stored.get(partNumber) === getPartSize(begun, partNumber))

@@ -21,12 +21,14 @@ export function partsDeadline (services: Services, policy: string, signedAt: Dat
   return urlDeadline(signedAt, 2 * uploadUrlTtlSeconds(services, policy))
 }
 
+type StoredSizes = ReadonlyArray<Pick<StoredPart, 'partNumber' | 'sizeBytes'>> | null
+
 /**
  * Signs what a client needs to send the bytes of this file. `file.urlDeadline` must cover it already, and a
  * multipart upload must be begun.
  * @param storedParts what S3 has of a multipart upload; null says nothing of it to the client
  */
-export async function signInstructions (services: Services, file: PendingFile, signedAt: Date, storedParts: readonly StoredPart[] | null = null) {
+export async function signInstructions (services: Services, file: PendingFile, signedAt: Date, storedParts: StoredSizes = null) {
   const { objectStorage, policies } = services
   if (isParted(file)) return await signMultipart(services, file, signedAt, storedParts)
   const { bucket, contentType, checksum } = file
@@ -49,7 +51,7 @@ export async function signInstructions (services: Services, file: PendingFile, s
   return { method, url, headers, expiresAt: expiresAt.toISOString() }
 }
 
-async function signMultipart (services: Services, file: PartedFile<PendingFile>, signedAt: Date, storedParts: readonly StoredPart[] | null) {
+async function signMultipart (services: Services, file: PartedFile<PendingFile>, signedAt: Date, storedParts: StoredSizes) {
   const stored = new Map(storedParts?.map(part => [part.partNumber, part.sizeBytes]))
   const isStored = (partNumber: number) => stored.get(partNumber) === getPartSize(file, partNumber)
   const { parts, expiresAt } = await signParts(services, file, findMissingParts(file, isStored), signedAt)
