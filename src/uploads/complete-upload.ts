@@ -31,7 +31,10 @@ export async function completeUpload (services: Services, user: User, id: string
   services.background.add(work)
   const finished = work.then(ready => ({ ready }), (error: unknown) => ({ error })).finally(() => services.background.delete(work))
   const outcome = await Promise.race([finished, patience(services.config.completeWaitSeconds)])
-  if (outcome === null) return held
+  if (outcome === null) {
+    work.catch((error: unknown) => { logFault(services, held, error) })
+    return held
+  }
   if ('error' in outcome) throw outcome.error
   return outcome.ready ?? settled(await getUploadedFile(services, user, id))
 }
@@ -48,6 +51,12 @@ async function waitForOther (services: Services, user: User, id: string): Promis
     left -= LOOK_AGAIN_MS
     await delay(LOOK_AGAIN_MS)
   }
+}
+
+/** Nobody waits for the answer any more. What the client has to do about it, if anything, it hears at its next call. */
+function logFault ({ log }: Services, { id }: VerifyingFile, error: unknown): void {
+  if (error instanceof ApiError && error.status < 500) return
+  log.error({ err: error instanceof ApiError ? error.cause ?? error : error, fileId: id }, 'an upload could not be verified, after its client was told to ask again')
 }
 
 /** A client waits this long before it is told to ask again; the work goes on. */

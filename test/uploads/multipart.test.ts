@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { Writable } from 'node:stream'
 import { CreateMultipartUploadCommand, ListMultipartUploadsCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import t, { type Test } from 'tap'
 import { ApiError } from '../../src/errors.js'
@@ -8,6 +9,7 @@ import { crc32Base64 } from '../helpers/samples.js'
 import { isRefused, s3Code, send, type Presigned } from '../helpers/send.js'
 import { ENGINES, startService, type Engine, type TestService } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
+import { until } from '../helpers/until.js'
 
 interface Part extends Omit<Presigned, 'method'> { readonly partNumber: number, readonly sizeBytes: number }
 interface Instructions { readonly method: string, readonly partSizeBytes: number, readonly partCount: number, readonly parts: Part[], readonly uploadedParts?: Array<{ partNumber: number, sizeBytes: number }> }
@@ -332,6 +334,32 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     await Promise.all(slow.services.background)
     t.match((await complete(file.id, {}, slow)).json(), { file: { status: 'ready' } })
     t.equal(digest(await download(file.id, slow)), digest(bytes))
+  })
+
+  t.test('F43: what goes wrong after the 202 is in the log, since no client hears of it', async t => {
+    const lines: string[] = []
+    const faults: Array<(error: Error) => void> = []
+    const failing = await startService(t, s3, {
+      engine,
+      env: { COMPLETE_WAIT_SECONDS: '0' },
+      logTo: new Writable({ write (chunk, _, done) { lines.push(String(chunk)); done() } }),
+      adapt: services => ({
+        ...services,
+        objectStorage: { ...services.objectStorage, completeMultipartUpload: async () => await new Promise((_resolve, reject) => { faults.push(reject) }) }
+      })
+    })
+    const { file, upload } = await create({}, failing)
+    for (const part of upload.parts) await put(part)
+    for (const error of [new TypeError('a fault of ours'), new ApiError('OBJECT_MISSING', 'Send it.')]) {
+      t.equal((await complete(file.id, {}, failing)).statusCode, 202)
+      const [work] = failing.services.background
+      await until(() => faults.length > 0)
+      faults.pop()?.(error)
+      await t.rejects(work!)
+    }
+    const told = lines.map(line => JSON.parse(line)).filter(line => line.msg.startsWith('an upload could not be verified'))
+    t.match(told, [{ level: 50, fileId: file.id, err: { type: 'TypeError', message: 'a fault of ours' } }])
+    t.equal(told.length, 1, 'and not what a client is asked to do')
   })
 
   t.test('10,000 parts: signed, resumed and completed without holding the event loop, in little memory', async t => {
