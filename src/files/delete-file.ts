@@ -16,7 +16,7 @@ export async function deleteFile (services: Services, user: User, id: string): P
   if (file.status === 'deleted' || file.status === 'rejected' || file.status === 'expired') return
   const tombstone = file.status === 'ready'
     ? await services.files.markDeleted(id, scope, services.now())
-    : await services.files.markExpired(id, scope, services.now(), ['pending', 'verifying', 'scanning'])
+    : await services.files.markExpired(id, scope, services.now(), { from: ['pending', 'verifying', 'scanning'] })
   // The file has moved on in between: what it is now says what there is to do.
   if (!tombstone) return await deleteFile(services, user, id)
   await purgeObject(services, tombstone)

@@ -66,9 +66,9 @@ export function createDueFiles (database: Kysely<Database>) {
         .orderBy('ready_at').limit(limit).execute()).map(toFile))
     },
 
-    /** When the sweeper looks at a pending upload, or one that is scanned, next. */
-    async postponeCheck (id: string, at: Date): Promise<void> {
-      await query(async () => await database.updateTable('files').set({ next_check_at: at.getTime() }).where('id', '=', id).where('status', 'in', ['pending', 'scanning']).execute())
+    /** When the sweeper looks at an upload next, unless it has become something else, which has a time of its own. */
+    async postponeCheck (id: string, status: 'pending' | 'scanning', at: Date): Promise<void> {
+      await query(async () => await database.updateTable('files').set({ next_check_at: at.getTime() }).where('id', '=', id).where('status', '=', status).execute())
     }
   }
 }

@@ -25,19 +25,20 @@ export type FilesRepository = ReturnType<typeof createFilesRepository>
 const PURGE_MS = 60_000
 const purgeBy = (now: Date): number => now.getTime() + PURGE_MS
 
-interface Guard { readonly scope?: OwnerScope, readonly leaseToken?: string, readonly readyBefore?: Date }
+interface Guard { readonly scope?: OwnerScope, readonly leaseToken?: string, readonly readyBefore?: Date, readonly urlsEndedBefore?: Date }
 
 /** The state that the caller knows, and its lease where there is one. */
 const leaseOf = (file: VerifyingFile | ScanningFile): Guard => file.status === 'verifying' ? { leaseToken: file.leaseToken } : {}
 
 export function createFilesRepository (database: Kysely<Database>, events: FileEvents = NO_EVENTS) {
   /** Changes one row when it is still in one of these states; null when it is not, or not within the guard. */
-  async function transition (executor: Kysely<Database>, id: string, from: readonly FileStatus[], set: UpdateObject<Database, 'files'>, now: Date, { scope, leaseToken, readyBefore }: Guard = {}): Promise<File | null> {
+  async function transition (executor: Kysely<Database>, id: string, from: readonly FileStatus[], set: UpdateObject<Database, 'files'>, now: Date, { scope, leaseToken, readyBefore, urlsEndedBefore }: Guard = {}): Promise<File | null> {
     let update = executor.updateTable('files')
       .set({ ...set, updated_at: now.getTime(), version: sql`version + 1` })
       .where('id', '=', id).where('status', 'in', from)
     if (leaseToken !== undefined) update = update.where('lease_token', '=', leaseToken)
     if (readyBefore) update = update.where('ready_at', '<', readyBefore.getTime())
+    if (urlsEndedBefore) update = update.where('url_deadline', '<', urlsEndedBefore.getTime())
     if (scope) update = update.where('tenant', '=', scope.tenant)
     if (scope?.owner !== undefined) update = update.where('owner', '=', scope.owner)
     const row = await update.returningAll().executeTakeFirst()
@@ -151,9 +152,9 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
      * Ends an upload that has not become ready; a verification under way loses its lease.
      * @param from also `scanning`, where someone wants it so and not only nothing came
      */
-    async markExpired (id: string, scope: OwnerScope, now: Date, from: readonly FileStatus[] = ['pending', 'verifying']): Promise<ExpiredFile | null> {
+    async markExpired (id: string, scope: OwnerScope, now: Date, { from = ['pending', 'verifying'], urlsEndedBefore }: { readonly from?: readonly FileStatus[], readonly urlsEndedBefore?: Date } = {}): Promise<ExpiredFile | null> {
       const set = { ...WITHOUT_LEASE, status: 'expired', next_check_at: purgeBy(now) }
-      return await countedTransition('file.expired', id, from, set, now, { scope }, giveBackPending) as ExpiredFile | null
+      return await countedTransition('file.expired', id, from, set, now, { scope, ...(urlsEndedBefore && { urlsEndedBefore }) }, giveBackPending) as ExpiredFile | null
     },
 
     /**

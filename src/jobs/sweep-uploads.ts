@@ -76,5 +76,5 @@ async function sweepScanning (services: Services, file: ScanningFile): Promise<v
     return
   }
   log.warn({ fileId: file.id, policy: file.policy }, 'a file waits for the verdict of a scanner longer than it should')
-  await files.postponeCheck(file.id, new Date(now.getTime() + (scan?.deadlineSeconds ?? DEFAULT_SCAN_SECONDS) * 1000))
+  await files.postponeCheck(file.id, 'scanning', new Date(now.getTime() + (scan?.deadlineSeconds ?? DEFAULT_SCAN_SECONDS) * 1000))
 }

@@ -12,7 +12,7 @@ export async function abortUpload (services: Services, user: User, id: string): 
   const file = await getUploadedFile(services, user, id)
   if (file.status === 'ready') throw new ApiError('UPLOAD_ALREADY_COMPLETED', 'The file is ready: delete it with DELETE /files/{id}.')
   if (file.status === 'rejected' || file.status === 'expired') return
-  const expired = await services.files.markExpired(file.id, ownerScope(user), services.now(), ['pending', 'verifying', 'scanning'])
+  const expired = await services.files.markExpired(file.id, ownerScope(user), services.now(), { from: ['pending', 'verifying', 'scanning'] })
   // Someone else was faster: what they decided says what there is to do.
   if (!expired) return await abortUpload(services, user, id)
   await purgeObject(services, expired)

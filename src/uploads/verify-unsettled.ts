@@ -20,13 +20,13 @@ export async function verifyUnsettled (services: Services, id: string): Promise<
   } catch (error) {
     if (!(error instanceof ApiError) || error.code !== 'OBJECT_MISSING') throw error
     if (held.urlDeadline < now) {
-      // Only a 404 after the last URL has ended gives an upload up.
-      const expired = await services.files.markExpired(id, held, services.now())
+      // Only a 404 after the last URL has ended gives an upload up; a client may have got another one since the look.
+      const expired = await services.files.markExpired(id, held, services.now(), { from: ['pending'], urlsEndedBefore: now })
       if (expired) await purgeObject(services, expired)
       return expired && 'expired'
     }
     const again = now.getTime() + (CHECK_AGAIN_MS[held.attempts - 1] ?? CHECK_AGAIN_MS.at(-1) ?? 0)
-    await services.files.postponeCheck(id, new Date(Math.min(again, held.urlDeadline.getTime() + 1000)))
+    await services.files.postponeCheck(id, 'pending', new Date(Math.min(again, held.urlDeadline.getTime() + 1000)))
     return null
   }
 }

@@ -164,6 +164,26 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.match(await sweep(), { swept: 0 }, 'and that was the last time')
   })
 
+  t.test('I9: an upload that gets a fresh URL between the look of the sweeper and its decision is not given up', async t => {
+    const { create, sweep, after, status, services, call, ada } = await start(t)
+    const { file } = await create()
+    after(16 * MINUTE)
+    const { releaseToPending } = services.files
+    const looked = t.intercept(services.files, 'releaseToPending', {
+      async value (...args: Parameters<typeof releaseToPending>) {
+        const released = await releaseToPending(...args)
+        t.match((await call('GET', `/uploads/${file.id}`, { token: ada })).json(), { upload: { method: 'PUT' } })
+        return released
+      }
+    })
+    t.match(await sweep(), { swept: 1, expired: 0 })
+    t.equal(looked().length > 0, true)
+    t.equal(await status(file.id), 'pending')
+    looked.restore()
+    after(16 * MINUTE)
+    t.match(await sweep(), { expired: 1 }, 'and when that URL has ended, too, it is')
+  })
+
   t.test('T24 T25: a form that is sent again after completion leaves nothing in staging for long', async t => {
     const { create, sweep, after, stored, status } = await start(t)
     const { file, upload } = await create({ policy: 'forms' })

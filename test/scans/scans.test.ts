@@ -52,6 +52,29 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     }
   }
 
+  t.test('I9: a file that goes to its scanner between the look of the sweeper and its decision keeps its time there', async t => {
+    const { create, complete, after, sweep, row, services } = await start(t)
+    const { file, upload } = await create({ policy: 'texts', filename: 'a.txt', contentType: 'text/plain', sizeBytes: EICAR.length })
+    after(61_000)
+    const { releaseToPending } = services.files
+    const looked = t.intercept(services.files, 'releaseToPending', {
+      async value (...args: Parameters<typeof releaseToPending>) {
+        const released = await releaseToPending(...args)
+        await send(upload, EICAR)
+        t.match((await complete(file.id)).json(), { file: { status: 'scanning' } })
+        return released
+      }
+    })
+    t.match(await sweep(), { swept: 1, ready: 0 })
+    t.equal(looked().length > 0, true)
+    after(5 * 60_000)
+    await sweep()
+    t.equal((await row(file.id)).status, 'scanning')
+    after(6 * 60_000)
+    await sweep()
+    t.equal((await row(file.id)).status, 'rejected', 'and not more of it')
+  })
+
   t.test('T30: a harmful file is told to the scanner, found, rejected, and gone', async t => {
     const receiver = await startReceiver(t)
     const { call, ada, scanner, deliver, stored, events, complete } = await start(t, receiver.url)
