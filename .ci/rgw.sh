@@ -94,12 +94,13 @@ is_running () {
 
 wait_for_http () {
   local _
-  for _ in $(seq 400); do
-    is_running rgw || fail "radosgw ended: $(tail -n 3 "$DATA/rgw.out")"
+  for _ in $(seq 1200); do
+    # Not is_running: for a moment the process still is this shell, under another name.
+    kill -0 "$(cat "$DATA/rgw.pid")" 2>/dev/null || fail "radosgw ended: $(tail -n 3 "$DATA/rgw.out")"
     (exec 3<>"/dev/tcp/127.0.0.1/$PORT" && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && head -c 5 <&3 | grep -q HTTP) 2>/dev/null && return
     sleep 0.05
   done
-  fail "no answer on port $PORT after 20 s"
+  fail "no answer on port $PORT after a minute"
 }
 
 stop () {

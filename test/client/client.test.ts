@@ -2,11 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { openAsBlob } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import t from 'tap'
 import { upload, UploadError, type UploadedFile, type UploadInstructions, type UploadOptions } from '../../src/client/upload.js'
 import { png } from '../helpers/samples.js'
 import { makeTemporaryFolder } from '../helpers/s3.js'
+import { until } from '../helpers/until.js'
+import type { Seen } from './fixtures/relay.js'
 import { setScene, type Scene } from './fixtures/scene.js'
 
 const MIB = 1024 ** 2
@@ -243,8 +245,7 @@ t.test('bytes that a storage has lost are sent again', async t => {
 t.test('an upload that broke off goes on with what is missing', async t => {
   const scene = await setScene(t)
   scene.storage.onNext('PUT', 'partNumber=2', { status: 400, body: '<Error><Code>InvalidRequest</Code></Error>' })
-  // By then the client has heard of the failure.
-  scene.storage.onNext('PUT', 'partNumber=1', { until: scene.storage.arrival('PUT', 'partNumber=2').then(async () => await delay(300)) })
+  scene.storage.onNext('PUT', 'partNumber=1', { until: scene.storage.arrival('PUT', 'partNumber=2').then(heardOf) })
   const file = new File([randomBytes(16 * MIB)], 'a.bin')
   const options = { ...optionsOf(scene), policy: 'parts', concurrency: 2 }
   const error = await upload(file, options).catch((error: unknown) => error)
@@ -325,7 +326,7 @@ t.test('a signal gives the upload up', async t => {
       controller.abort(reason)
       await t.rejects(sending, reason)
       await scene.front.arrival('DELETE', id)
-      await settles(t, async () => await scene.statusOf(id) === 'expired', 'the upload is over')
+      await until(async () => await scene.statusOf(id) === 'expired')
     })
   }
 })
@@ -341,7 +342,7 @@ t.test('an upload that was given up before its id was known is taken back', asyn
   await t.rejects(sending, { name: 'AbortError' }, 'the promise does not wait')
   release()
   const { path } = await scene.front.arrival('DELETE', '/uploads/')
-  await settles(t, async () => await scene.statusOf(path.slice('/uploads/'.length)) === 'expired', 'the upload is over')
+  await until(async () => await scene.statusOf(path.slice('/uploads/'.length)) === 'expired')
   t.equal(scene.storage.seen.length, 0)
 
   const { length } = scene.front.seen
@@ -393,11 +394,11 @@ for (const [name, isGivenUp] of [['goes on with the same key', false], ['may sti
       controller.abort()
       release()
       const { path } = await scene.front.arrival('DELETE', '/uploads/')
-      await settles(t, async () => await scene.statusOf(path.slice('/uploads/'.length)) === 'expired', 'the upload is over')
+      await until(async () => await scene.statusOf(path.slice('/uploads/'.length)) === 'expired')
       t.same(created, [])
     } else {
       release()
-      await settles(t, async () => created.length === 1, 'the id is told all the same')
+      await until(() => created.length === 1)
       t.equal(scene.storage.seen.length, 0, 'nothing is sent')
       t.equal((await upload(PICTURE, options)).id, created[0])
       t.equal(await scene.countUploads(), 1)
@@ -439,19 +440,13 @@ async function isSame (scene: Scene, uploaded: UploadedFile, file: Blob): Promis
   return (await scene.bytesOf(uploaded)).equals(Buffer.from(await file.arrayBuffer()))
 }
 
+/** Resolves when the client, which shares this event loop, has long read the reply. */
+async function heardOf ({ answered }: Seen): Promise<void> {
+  await answered
+  for (let turn = 0; turn < 100; turn++) await nextTurn()
+}
+
 /** The numbers of the parts that were sent, in order. */
 function partsOf ({ storage }: Scene): number[] {
   return storage.seen.map(({ path }) => Number(/partNumber=(\d+)/.exec(path)?.[1] ?? 0)).filter(number => number > 0).sort((a, b) => a - b)
-}
-
-/** For what goes on after the promise has its answer. */
-async function settles (t: Test, isSo: () => Promise<boolean>, name: string): Promise<void> {
-  for (let tries = 0; tries < 100; tries += 1) {
-    if (await isSo()) {
-      t.pass(name)
-      return
-    }
-    await delay(20)
-  }
-  t.fail(name)
 }

@@ -35,18 +35,18 @@ async function listen (t: Test, answer: RequestListener): Promise<string> {
 const inSeconds = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString()
 const none = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined, AWS_EC2_METADATA_DISABLED: 'true', AWS_SHARED_CREDENTIALS_FILE: '/dev/null', AWS_CONFIG_FILE: '/dev/null' }
 
-const credentials: ReadonlyArray<[name: string, variables: Env, level: 'warn' | 'fail', id: FindingId, message: RegExp, fix: RegExp]> = [
+const credentials: ReadonlyArray<[name: string, variables: Env | (() => Env), level: 'warn' | 'fail', id: FindingId, message: RegExp, fix: RegExp]> = [
   ['none', none, 'fail', 'credentials', /none were found/, /^set AWS_ACCESS_KEY_ID/],
   ['those of nobody', { AWS_ACCESS_KEY_ID: 'NOBODY' }, 'fail', 'credentials', /refused \(InvalidAccessKeyId\)/, /^correct AWS_ACCESS_KEY_ID/],
   ['a wrong secret', { AWS_SECRET_ACCESS_KEY: 'wrong' }, 'fail', 'credentials', /refused \(SignatureDoesNotMatch\)/, /^correct AWS_SECRET_ACCESS_KEY/],
   ['a session that is over', { AWS_SESSION_TOKEN: 'over' }, 'fail', 'credentials', /refused \(InvalidToken\)/, /^renew AWS_SESSION_TOKEN/],
-  ['F37: two minutes left', { AWS_CREDENTIAL_EXPIRATION: inSeconds(120) }, 'warn', 'credentials-life', /^1\d\d s left: no URL lives longer, whatever its 900 s/, /role/],
-  ['F37: half a minute left', { AWS_CREDENTIAL_EXPIRATION: inSeconds(45) }, 'fail', 'credentials-life', /^\d\d? s left: nothing is signed/, /role/]
+  ['F37: two minutes left', () => ({ AWS_CREDENTIAL_EXPIRATION: inSeconds(120) }), 'warn', 'credentials-life', /^1\d\d s left: no URL lives longer, whatever its 900 s/, /role/],
+  ['F37: half a minute left', () => ({ AWS_CREDENTIAL_EXPIRATION: inSeconds(45) }), 'fail', 'credentials-life', /^\d\d? s left: nothing is signed/, /role/]
 ]
 for (const [name, variables, level, id, message, fix] of credentials) {
   t.test(`credentials: ${name}`, async t => {
     const patient = await makePatient(t, s3)
-    withVariables(t, variables)
+    withVariables(t, typeof variables === 'function' ? variables() : variables)
     const found = problems(await examine(patient))
     t.strictSame(found.map(({ id, level }) => ({ id, level })), [{ id, level }], JSON.stringify(found))
     t.match(found[0], { message, fix })

@@ -4,7 +4,7 @@ import { build } from 'esbuild'
 import type { Browser, Locator, Page, Route } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { startDev } from '../../src/dev/dev.js'
-import { launchBrowser } from '../helpers/browser.js'
+import { interceptFirst, launchBrowser } from '../helpers/browser.js'
 import { choose, downloadOf, fileItem, isFocused, newPage, signIn, uploadSays } from './fixtures/demo-page.js'
 
 const browser = await launchBrowser(t)
@@ -14,7 +14,7 @@ t.teardown(() => dev.close())
 t.test('a picture is uploaded, shown, downloaded, renamed and deleted', async t => {
   const page = await openAs(t, browser, 'Ada')
   const picture = { name: 'lake.png', mimeType: 'image/png', buffer: renderPng(320, 200, 1) }
-  const checking = holdBack(page, '**/complete')
+  const checking = await holdBack(page, isCompletion)
   await choose(page, picture)
 
   await checking.arrived
@@ -157,9 +157,9 @@ t.test('a cancelled upload leaves nothing behind', async t => {
 
 t.test('an expired session asks to sign in again and keeps what was going on', async t => {
   const page = await openAs(t, browser, 'Ada')
-  await page.route('**/complete', route => route.fulfill({
+  await interceptFirst(page, isCompletion, 1, async route => await route.fulfill({
     status: 401, contentType: 'application/problem+json', body: JSON.stringify({ code: 'UNAUTHENTICATED', title: 'x', status: 401 })
-  }), { times: 1 })
+  }))
   await choose(page, { name: 'patience.png', mimeType: 'image/png', buffer: renderPng(24, 24, 5) })
   await page.getByRole('alert').getByText('Your session has expired.').waitFor()
   await page.getByRole('button', { name: 'Ada' }).click()
@@ -270,16 +270,20 @@ async function sizeOfImage (item: Locator): Promise<[number, number]> {
   })
 }
 
-/** Stops the next request to this address until it is released. */
-function holdBack (page: Page, url: string): { arrived: Promise<void>, release: () => void } {
+function isCompletion (url: URL): boolean {
+  return url.pathname.endsWith('/complete')
+}
+
+/** Stops the next request to such an address until it is released. */
+async function holdBack (page: Page, matches: (url: URL) => boolean): Promise<{ arrived: Promise<void>, release: () => void }> {
+  let arrive = () => {}
   let release = () => {}
+  const arrived = new Promise<void>(resolve => { arrive = resolve })
   const released = new Promise<void>(resolve => { release = resolve })
-  const arrived = new Promise<void>((resolve, reject) => {
-    page.route(url, async route => {
-      resolve()
-      await released
-      await route.continue()
-    }, { times: 1 }).catch(reject)
+  await interceptFirst(page, matches, 1, async route => {
+    arrive()
+    await released
+    await route.continue()
   })
   return { arrived, release }
 }

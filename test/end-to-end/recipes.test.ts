@@ -79,7 +79,9 @@ t.test('FilePond', async t => {
 
   await t.test('a file that is taken back is deleted', async t => {
     const [file] = (await filesOf(scene)).filter(({ filename }) => filename === 'one.png')
+    const deleting = page.waitForResponse(response => response.request().method() === 'DELETE')
     await item('one.png').locator('.filepond--action-revert-item-processing').click()
+    t.equal((await deleting).status(), 204)
     await page.waitForFunction(`![...document.querySelectorAll('input[type=hidden]')].some(input => input.value === '${file?.id}')`)
     t.same((await filesOf(scene)).map(({ filename }) => filename), ['two.png'])
   })
@@ -97,6 +99,7 @@ t.test('FilePond', async t => {
     await input.setInputFiles(picture('regret.png', 4))
     const { file: { id } } = await (await creating).json() as { file: UploadedFile }
     await scene.storage.arrival('PUT', id)
+    await inState('regret.png', 'processing')
     const deleting = page.waitForResponse(response => response.request().method() === 'DELETE')
     await page.evaluate(`
       window.states = []

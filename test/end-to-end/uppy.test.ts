@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { launchBrowser } from '../helpers/browser.js'
+import { interceptFirst, launchBrowser } from '../helpers/browser.js'
 import { png } from '../helpers/samples.js'
 import { until } from '../helpers/until.js'
 import { addSmall, idOf, largeBytes, MIB, startUppyScene, upload, type Generation, type Outcome, type UppyScene } from './fixtures/uppy-page.js'
@@ -131,10 +131,10 @@ async function suite (t: Test, browser: Browser, generation: Generation): Promis
     const second = await scene.open(t, { snippet: `${way}, both: complete`, policy: 'binaries', mayThrow: generation === 5 })
     await second.evaluate('useParts()')
     await second.evaluate(`addLarge('large.bin', ${PART + 1})`)
-    await second.route('**/complete?key=*', async route => {
+    await interceptFirst(second, url => url.pathname.endsWith('/complete') && url.searchParams.has('key'), 1, async route => {
       await route.fetch()
       await route.abort('connectionreset')
-    }, { times: 1 })
+    })
     const sent = storage.count('PUT', 'partNumber=')
     t.equal((await upload(second)).failed.length, 1)
     const { successful: [file] }: Outcome = await second.evaluate('uppy.retryAll().then(toOutcome)')

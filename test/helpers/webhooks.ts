@@ -24,18 +24,21 @@ export const hook = (url: string, more = ''): string => `{ url: "${url}", secret
 export interface WebhookServiceOptions extends ServiceOptions {
   readonly webhooks: string
   readonly timeoutMs?: number
+  /** The clock is moved by the test alone, where every second counts. */
+  readonly isClockStopped?: boolean
 }
 
 /** A service with webhooks, whose clock the test moves; nothing is delivered but by `deliver`. */
-export async function startWebhookService (t: Test, s3: TestS3, { webhooks, timeoutMs = 10_000, adapt = services => services, policies, ...options }: WebhookServiceOptions) {
+export async function startWebhookService (t: Test, s3: TestS3, { webhooks, timeoutMs = 10_000, isClockStopped = false, adapt = services => services, policies, ...options }: WebhookServiceOptions) {
   let offset = 0
+  const startedAt = Date.now()
   const service = await startService(t, s3, {
     ...options,
     policies: withWebhooks(webhooks, policies),
     env: { HOOK_SECRET, ...options.env },
     adapt: services => adapt({
       ...services,
-      now: () => new Date(Date.now() + offset),
+      now: () => new Date((isClockStopped ? startedAt : Date.now()) + offset),
       webhooks: { ...services.webhooks, send: async (...post) => await sendWebhook(...post, { timeoutMs, lookup: systemLookup }) }
     })
   })

@@ -292,11 +292,11 @@ t.test('F14: two faults and then an answer is an answer', async t => {
 
 t.test('F15: a store that never answers is given up within ten seconds, and signing goes on', async t => {
   const { faulty } = await startFaulty(t, () => {})
-  const began = Date.now()
+  const limits = t.capture(AbortSignal, 'timeout', AbortSignal.timeout)
   const hanging = t.rejects(faulty.headObject(at()), { code: 'OBJECT_STORAGE_ERROR' })
   t.match(await faulty.presignPut({ ...at(), ...put }), { method: 'PUT' })
   await hanging
-  t.ok(Date.now() - began < 10_000)
+  t.ok(limits().every(({ args: [milliseconds] }) => milliseconds <= 10_000))
 })
 
 t.test('F37 T27: a URL never promises to outlive its credentials', async t => {

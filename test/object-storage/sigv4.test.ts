@@ -82,7 +82,7 @@ const SIGNED = new Set(['if-none-match', 'x-amz-checksum-sha256'])
 const UNSIGNED = ['X-Amz-Content-Sha256', 'UNSIGNED-PAYLOAD'] as const
 const CASES = 20_000
 
-t.test(`${CASES} random requests get the URL that the AWS SDK gives, byte for byte`, { timeout: 150_000 }, async t => {
+t.test(`${CASES} random requests get the URL that the AWS SDK gives, byte for byte`, async t => {
   const counts = new Map<string, number>()
   for (let index = 0; index < CASES; index++) {
     const { key: signingKey, style, client } = pick(clients)

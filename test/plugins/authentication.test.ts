@@ -91,12 +91,15 @@ t.test('a shared secret', async t => {
   })
 
   t.test('T5: a token that was good a moment ago is refused once it has expired', async t => {
-    const token = await sign({ exp: Math.floor(Date.now() / 1000) + 1 })
-    t.equal((await ask(service, token)).statusCode, 200)
-    const deadline = Date.now() + 5000
+    // It may be over before it is shown.
+    const takenToken = async (): Promise<string> => {
+      const token = await sign({ exp: Math.floor(Date.now() / 1000) + 1 })
+      return (await ask(service, token)).statusCode === 200 ? token : await takenToken()
+    }
+    const token = await takenToken()
     let reply
     do reply = await ask(service, token)
-    while (reply.statusCode === 200 && Date.now() < deadline)
+    while (reply.statusCode === 200)
     t.match(reply.json(), { status: 401, code: 'UNAUTHENTICATED', detail: /expired/ })
   })
 })

@@ -6,6 +6,7 @@ import { png } from '../helpers/samples.js'
 import { send } from '../helpers/send.js'
 import { startService, type ServiceOptions, type TestService } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
+import { until } from '../helpers/until.js'
 
 const s3 = await startTestS3(t)
 const start = async (t: Test, options: ServiceOptions = {}) => await startService(t, s3, options)
@@ -207,7 +208,10 @@ t.test('liveness and readiness', async t => {
   t.test('both are open to probes', async t => {
     const service = await start(t)
     t.strictSame((await service.call('GET', '/livez')).json(), { status: 'ok' })
-    t.strictSame((await service.call('GET', '/readyz')).json(), { status: 'ok', detail: { database: 'ok', bucket: 'ok' } })
+    const ready = async () => (await service.call('GET', '/readyz')).json()
+    // A probe does not wait for the first answer of the store.
+    await until(async () => (await ready()).detail.bucket === 'ok')
+    t.strictSame(await ready(), { status: 'ok', detail: { database: 'ok', bucket: 'ok' } })
   })
 
   t.test('F15: a bucket that is out is told and does not take the process out', async t => {
