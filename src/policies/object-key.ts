@@ -35,7 +35,7 @@ export function renderExtension (filename: string): string {
   return /[^/\\](\.[A-Za-z0-9]{1,10})$/.exec(filename)?.[1]?.toLowerCase() ?? ''
 }
 
-/** Where clients write a file that is sealed by a copy. Policies cannot put anything there: their keys are made of their own words. */
+/** Where clients write a file that is sealed by a copy. No key of a policy begins like it: see `renderObjectKey`. */
 export function renderStagingKey (fileId: string): ObjectKey {
   return `${STAGING_PREFIX}${fileId}` as ObjectKey
 }
@@ -51,11 +51,14 @@ export function findKeyTemplateProblem (template: string): string | null {
   if (fixed.split('/').some(segment => segment === '' || /^\.+$/.test(segment))) {
     return 'it must not begin or end with a slash, or hold empty or dot segments: browsers rewrite such paths'
   }
-  if (template.startsWith(STAGING_PREFIX)) return `keys below ${STAGING_PREFIX} are for files that are not checked yet`
+  if (template.replaceAll('{ext}', '').startsWith(STAGING_PREFIX)) return `keys below ${STAGING_PREFIX} are for files that are not checked yet`
   if (/(^|\/)\{ext\}/.test(template)) return '{ext} must not begin a segment: it is empty for files without an extension'
   const longest = render(template, name => 'x'.repeat(LONGEST[name]))
   return longest.length > MAX_KEY_BYTES ? `its longest key would have ${longest.length} bytes; at most ${MAX_KEY_BYTES} are allowed` : null
 }
+
+/** Only these can spell anything: the fixed text alone does not give the staging prefix, an id is too long, and dates are digits. */
+const FIRST_NAME = /\{(?:tenant|owner|slug)\}/
 
 const VALUES: Readonly<Record<Placeholder, (values: KeyValues) => string>> = {
   tenant: ({ tenant }) => renderSlug(tenant),
@@ -68,9 +71,14 @@ const VALUES: Readonly<Record<Placeholder, (values: KeyValues) => string>> = {
   dd: ({ createdAt }) => createdAt.toISOString().slice(8, 10)
 }
 
-/** Renders a template that `findKeyTemplateProblem` accepts. The same values always give the same key. */
+/**
+ * Renders a template that `findKeyTemplateProblem` accepts. The same values always give the same key. Names that spell
+ * the staging prefix get a `_` before them: what is below it is deleted, by the sweeper and by the rule of the bucket.
+ */
 export function renderObjectKey (template: string, values: KeyValues): ObjectKey {
-  return render(template, name => VALUES[name](values)) as ObjectKey
+  const value = (name: Placeholder): string => VALUES[name](values)
+  const key = render(template, value)
+  return (key.startsWith(STAGING_PREFIX) ? render(template.replace(FIRST_NAME, '_$&'), value) : key) as ObjectKey
 }
 
 /** All that could be the file id in a key of any template, wherever it is: names of owners and files may look like one, too. */

@@ -4,7 +4,7 @@ import type { ApiError } from '../../src/errors.js'
 import { checkUpload, isContentTypeAllowed, type UploadRequest } from '../../src/policies/check-upload.js'
 import { loadPolicies, parsePolicies, parseSizeBytes, PolicyFileError } from '../../src/policies/load-policies.js'
 import { chooseMethod, choosePartSize } from '../../src/policies/choose-method.js'
-import { findIds, findKeyTemplateProblem, renderExtension, renderObjectKey, renderSlug } from '../../src/policies/object-key.js'
+import { findIds, findKeyPrefix, findKeyTemplateProblem, keyPattern, renderExtension, renderObjectKey, renderSlug } from '../../src/policies/object-key.js'
 import type { Policy, UploadMethod } from '../../src/policies/policy.js'
 import type { User } from '../../src/user.js'
 
@@ -130,6 +130,11 @@ t.test('key templates', async t => {
     ['a%2f/{fileId}', /may hold/],
     ['a?/{fileId}', /may hold/],
     ['{fileId}/{ext}', /must not begin a segment/],
+    ['staging/{fileId}', /keys below staging/],
+    ['staging{ext}/{fileId}', /keys below staging/],
+    ['stag{ext}ing/{fileId}', /keys below staging/],
+    ['stagings/{fileId}', null],
+    ['a/staging/{fileId}', null],
     [`${'a/'.repeat(250)}{fileId}`, /at most 512/]
   ]
   for (const [template, problem] of table) {
@@ -152,6 +157,33 @@ t.test('T18: keys are plain whatever names, owners and tenants are called', asyn
     }
   }
   t.pass(`${hostile.length * 3} names`)
+})
+
+t.test('no name of anybody or anything makes a key begin with the staging prefix', async t => {
+  const fileId = randomUUID()
+  const staging = { tenant: 'staging', owner: 'staging', fileId, filename: 'staging', createdAt: new Date() }
+  const table: ReadonlyArray<[template: string, values: object, key: string]> = [
+    ['{tenant}/{fileId}', {}, `_staging/${fileId}`],
+    ['{owner}/{fileId}', {}, `_staging/${fileId}`],
+    ['{slug}/{fileId}', {}, `_staging/${fileId}`],
+    ['{slug}{ext}/{fileId}', {}, `_staging/${fileId}`],
+    ['{tenant}/{owner}/{fileId}', {}, `_staging/staging/${fileId}`],
+    ['{owner}/{fileId}', { owner: '/staging/' }, `_staging/${fileId}`],
+    ['sta{owner}/{fileId}', { owner: 'ging' }, `sta_ging/${fileId}`],
+    ['{owner}ing/{fileId}', { owner: 'stag' }, `_staging/${fileId}`],
+    ['s{ext}t{tenant}{owner}/{fileId}', { tenant: 'ag', owner: 'ing' }, `st_aging/${fileId}`],
+    ['{owner}/{fileId}', { owner: '_staging' }, `_staging/${fileId}`],
+    ['{owner}/{fileId}', { owner: 'Staging' }, `Staging/${fileId}`],
+    ['{owner}-{fileId}', {}, `staging-${fileId}`],
+    ['a/{owner}/{fileId}', {}, `a/staging/${fileId}`]
+  ]
+  for (const [template, values, expected] of table) {
+    t.equal(findKeyTemplateProblem(template), null)
+    const key = renderObjectKey(template, { ...staging, ...values })
+    t.equal(key, expected, template)
+    t.match(key, keyPattern(template))
+    t.ok(key.startsWith(findKeyPrefix(template)), 'where permissions and listings are')
+  }
 })
 
 t.test('the file id is found in every key, whatever looks like one or runs into it', async t => {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
+import { sweepUploads } from '../../src/jobs/sweep-uploads.js'
 import { sendForm, type PresignedForm } from '../helpers/form.js'
 import { HTML, png, sha256Base64 } from '../helpers/samples.js'
 import { s3Code, send } from '../helpers/send.js'
@@ -163,4 +164,28 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.equal((await send(upload, other)).status, 200, 'staging is free again')
     t.strictSame((await send((await plain.call('POST', '/downloads', { token: ada, body: { fileId: file.id } })).json().download)).body, picture)
   })
+
+  for (const [template, method, conditionalWrites] of [['{tenant}/{fileId}', 'POST', 'true'], ['{owner}/{fileId}', 'POST', 'true'], ['{tenant}/{fileId}', 'PUT', 'true'], ['{owner}/{fileId}', 'PUT', 'false']] as const) {
+    t.test(`what somebody called "staging" uploads stays: ${template} by ${method}, conditional writes ${conditionalWrites}`, async t => {
+      let offset = 0
+      const { call, services, bucket } = await startService(t, s3, {
+        engine,
+        policies: `policies:\n  p: { contentTypes: [image/png], maxSize: 1MiB, key: "${template}", methods: [PUT, POST] }`,
+        env: { JWT_TENANT_CLAIM: 'org', S3_CONDITIONAL_WRITES: conditionalWrites },
+        adapt: services => ({ ...services, now: () => new Date(Date.now() + offset) })
+      })
+      const user = await token('staging', { org: 'staging' })
+      const { file, upload } = (await call('POST', '/uploads', { token: user, body: { policy: 'p', filename: 'a.png', contentType: 'image/png', sizeBytes: picture.length, method } })).json()
+      t.equal(file.key, `_staging/${file.id}`)
+      t.equal((method === 'POST' ? await sendForm(upload, picture) : await send(upload, picture)).status, method === 'POST' ? 201 : 200)
+      t.equal((await call('POST', `/uploads/${file.id}/complete`, { token: user })).json().file.status, 'ready')
+      const served = async () => (await send((await call('POST', '/downloads', { token: user, body: { fileId: file.id } })).json().download)).body
+      t.strictSame(await served(), picture)
+      offset = 3 * 24 * 60 * 60 * 1000
+      await sweepUploads(services)
+      t.match(await services.objectStorage.headObject({ bucket, key: file.key }), { sizeBytes: picture.length })
+      offset = 0
+      t.strictSame(await served(), picture)
+    })
+  }
 }
