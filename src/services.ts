@@ -89,10 +89,11 @@ export async function createServices (config: Config, log: Logger = createLog(co
       database,
       files: createFilesRepository(database, {
         ...events,
-        committed (file) {
-          events.committed(file)
-          metrics.upload(file.policy, file.status)
-          audit?.info({ what: `file.${file.status}`, owner: file.owner, tenant: file.tenant, files: [file.id], policy: file.policy, outcome: 'ok' })
+        committed (type, file) {
+          events.committed(type, file)
+          // A file whose object is missing is ready as before: no upload has become that again.
+          if (type !== 'file.missing') metrics.upload(file.policy, file.status)
+          audit?.info({ what: type, owner: file.owner, tenant: file.tenant, files: [file.id], policy: file.policy, outcome: 'ok' })
         }
       }),
       tickets: createTicketsRepository(database),

@@ -11,7 +11,7 @@ export interface FileEvents {
   /** Takes part in the transaction of the change: when this fails, the change does not happen either. */
   record (transaction: Transaction<Database>, type: FileEventType, file: File, at: Date): Promise<void>
   /** The transaction is committed. */
-  committed (file: File): void
+  committed (type: FileEventType, file: File): void
 }
 
 /** Where nobody wants to know, changes cost nothing more. */

@@ -55,7 +55,7 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
       }
       return file
     })
-    if (file) events.committed(file)
+    if (file) events.committed(type, file)
     return file
   }
 
@@ -139,7 +139,7 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
         if (replaced) await events.record(transaction, 'file.ready', replaced.ready, now)
         return replaced
       })
-      if (replaced) events.committed(replaced.ready)
+      if (replaced) events.committed('file.ready', replaced.ready)
       return replaced
     },
 

@@ -40,8 +40,8 @@ export function createOutbox (database: Kysely<Database>, endpoints: readonly We
   const isPostgres = database.getExecutor().adapter instanceof PostgresAdapter
   const wakeUp = createWakeUp()
 
-  function wanting (file: File, type?: FileEventType): WebhookEndpoint[] {
-    return endpoints.filter(({ events, policies }) => (type === undefined || events.has(type)) && (policies === null || policies.has(file.policy)))
+  function wanting (type: FileEventType, file: File): WebhookEndpoint[] {
+    return endpoints.filter(({ events, policies }) => events.has(type) && (policies === null || policies.has(file.policy)))
   }
 
   async function findDisabled (executor: Kysely<Database>): Promise<Set<string>> {
@@ -50,7 +50,7 @@ export function createOutbox (database: Kysely<Database>, endpoints: readonly We
   }
 
   async function record (transaction: Transaction<Database>, type: FileEventType, file: File, at: Date): Promise<void> {
-    const wanted = wanting(file, type)
+    const wanted = wanting(type, file)
     if (wanted.length === 0) return
     const disabled = await findDisabled(transaction)
     const rows = wanted.filter(({ name }) => !disabled.has(name)).map(endpoint => ({
@@ -95,8 +95,8 @@ export function createOutbox (database: Kysely<Database>, endpoints: readonly We
     ...createDeliveryList(database),
     record,
     /** Wakes those who deliver, in this process; others look by themselves. */
-    committed (file: File): void {
-      for (const { name } of wanting(file)) wakeUp.wake(name)
+    committed (type: FileEventType, file: File): void {
+      for (const { name } of wanting(type, file)) wakeUp.wake(name)
     },
     sleep: wakeUp.sleep,
     wake: wakeUp.wake,

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
+import { reconcile } from '../../src/jobs/reconcile.js'
 import { abortUpload } from '../../src/uploads/abort-upload.js'
 import { serveMetrics } from '../../src/metrics/metrics-server.js'
 import type { Prometheus } from '../../src/metrics/prometheus.js'
@@ -211,6 +212,16 @@ t.test('the audit log', async t => {
     const { ticket } = (await service.call('POST', '/uploads/tickets', { token: ada, body: { policy: 'pictures' } })).json()
     await service.call('DELETE', `/uploads/tickets/${ticket.id}`, { token: ada })
     t.match(lines().slice(-2), [{ what: 'createTicket', files: [], policy: 'pictures' }, { what: 'revokeTicket', files: [] }])
+  })
+
+  t.test('tells of an object that is missing as what it is, and no metric takes it for a new upload', async t => {
+    const measured = await start(t, { env: { AUDIT_LOG: path } })
+    const { file } = await upload(measured, ada)
+    await measured.services.objectStorage.deleteObject({ bucket: measured.bucket, key: file.key })
+    const begin = lines().length
+    for await (const finding of reconcile(measured.services, { apply: true })) t.match(finding, { kind: 'row-without-object', fileId: file.id, action: 'told' })
+    t.match(lines().slice(begin), [{ audit: true, what: 'file.missing', owner: 'ada', tenant: '', files: [file.id], policy: 'pictures', outcome: 'ok' }])
+    t.equal((await scrape(measured)).get('uploads_total{policy="pictures",outcome="ready"}'), 1)
   })
 
   t.test('T28: holds no token and no URL', async t => {
