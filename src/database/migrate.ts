@@ -1,4 +1,4 @@
-import { Migrator, type Kysely } from 'kysely'
+import { DEFAULT_MIGRATION_TABLE, Migrator, sql, type Kysely } from 'kysely'
 import { openDatabase } from './database.js'
 import type { Database } from './schema.js'
 import { files } from './migrations/0001-files.js'
@@ -29,8 +29,10 @@ const migrations = {
  * @returns the names of the migrations that were applied
  */
 export async function migrate (database: Kysely<Database>): Promise<string[]> {
+  // A later version may have applied more, which the migrator would not put up with. It has only added: this one can go on.
+  if (await isMigrated(database)) return []
   const { error, results } = await migrator(database).migrateToLatest()
-  if (error) throw new Error('The database could not be migrated', { cause: error })
+  if (error) throw new Error('The database could not be migrated', { cause: await findConflict(database) ?? error })
   return (results ?? []).map(result => result.migrationName)
 }
 
@@ -51,6 +53,16 @@ export async function migrateAt (url: string, opened?: Kysely<Database>): Promis
 
 export async function isMigrated (database: Kysely<Database>): Promise<boolean> {
   return (await migrator(database).getMigrations()).every(migration => migration.executedAt !== undefined)
+}
+
+/** What no version of this service leaves behind: something of ours is missing beside something that we do not know. */
+async function findConflict (database: Kysely<Database>): Promise<Error | null> {
+  const { rows } = await sql<{ name: string }>`select name from ${sql.table(DEFAULT_MIGRATION_TABLE)} order by name`.execute(database).catch(() => ({ rows: [] }))
+  const applied = rows.map(({ name }) => name)
+  const unknown = applied.filter(name => !Object.hasOwn(migrations, name))
+  const missing = Object.keys(migrations).filter(name => !applied.includes(name))
+  if (unknown.length === 0 || missing.length === 0) return null
+  return new Error(`it has ${unknown.join(', ')}, which this version does not know, and lacks ${missing.join(', ')}: start the version that has made it, or give this one a database of its own`)
 }
 
 function migrator (database: Kysely<Database>): Migrator {

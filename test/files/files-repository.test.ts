@@ -1,9 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { randomUUID } from 'node:crypto'
-import { sql } from 'kysely'
+import { sql, type Kysely } from 'kysely'
 import t, { type Test } from 'tap'
+import { explainStartError } from '../../src/cli/explain-start-error.js'
 import { openDatabase, sharedSecret } from '../../src/database/database.js'
-import { isMigrated, migrate } from '../../src/database/migrate.js'
+import { isMigrated, migrate, migrateAt } from '../../src/database/migrate.js'
+import type { Database } from '../../src/database/schema.js'
 import type { FileId, PendingFile, VerifyingFile } from '../../src/files/file.js'
 import { ApiError } from '../../src/errors.js'
 import { newRow, type NewFile } from '../../src/files/file-row.js'
@@ -127,6 +129,9 @@ t.test('SQLite: a column that another process has added is read by its own name'
   t.strictSame(await read(), [{ id: 'a', colour: 'red' }])
 })
 
+const record = async (database: Kysely<Database>, name: string) => await sql`insert into kysely_migration (name, timestamp) values (${name}, '2099-01-01T00:00:00.000Z')`.execute(database)
+const forget = async (database: Kysely<Database>, ...names: string[]) => await sql`delete from kysely_migration where name in (${sql.join(names)})`.execute(database)
+
 for (const engine of ENGINES) t.test(engine, async t => await suite(t, engine))
 
 async function suite (t: Test, engine: Engine): Promise<void> {
@@ -145,6 +150,29 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.equal(await isMigrated(database), true)
     if (engine === 'postgres') await Promise.all(others.map(async other => await other.destroy()))
     t.strictSame(await migrate(database), [])
+  })
+
+  await t.test('one can go back a version: migrations that only a later one knows are left, and do not keep it from starting', async t => {
+    await record(database, '9999-later')
+    t.teardown(async () => await forget(database, '9999-later'))
+    t.equal(await isMigrated(database), true)
+    t.strictSame(await migrate(database), [])
+    t.strictSame(await migrateAt(url, database), [])
+  })
+
+  await t.test('what no version has left behind is refused, with what is unknown and what is missing', async t => {
+    const other = openDatabase((await testEnvironment(t, { engine }))['DATABASE_URL'] as string, { onError: () => {} })
+    t.teardown(async () => await other.destroy())
+    const all = await migrate(other)
+    await forget(other, ...all.slice(-2))
+    await record(other, '9999-later')
+    t.equal(await isMigrated(other), false)
+    try {
+      await migrate(other)
+      t.fail('it was migrated')
+    } catch (error) {
+      t.strictSame(explainStartError(error), [`The database could not be migrated: it has 9999-later, which this version does not know, and lacks ${all.slice(-2).join(', ')}: start the version that has made it, or give this one a database of its own`])
+    }
   })
 
   t.test('a shared secret is made once and stays', async t => {
