@@ -1,5 +1,5 @@
 import { KeyObject } from 'node:crypto'
-import { createRemoteJWKSet, customFetch, errors as joseErrors, type JWTHeaderParameters } from 'jose'
+import { createLocalJWKSet, createRemoteJWKSet, customFetch, errors as joseErrors, type JSONWebKeySet, type JWTHeaderParameters } from 'jose'
 import { ApiError } from '../errors.js'
 
 /** How long keys are used before they are fetched again: a key that was taken out is refused after that. */
@@ -51,7 +51,11 @@ export function createKeySet ({ issuer, jwksUrl, now }: KeySetOptions): KeySet {
       // A fetch that jose makes by itself, for a key id it does not know, makes the keys fresh too.
       [customFetch]: async (url, options) => {
         const response = await fetch(url, options)
-        if (response.ok) loadedAt = now().getTime()
+        if (response.status === 200) {
+          // What is no key set, as a page that says "maintenance", throws: then the keys at hand grow older.
+          createLocalJWKSet(await response.clone().json() as JSONWebKeySet)
+          loadedAt = now().getTime()
+        }
         return response
       }
     })

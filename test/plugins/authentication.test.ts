@@ -195,6 +195,25 @@ t.test('public keys', async t => {
     t.match(reply.headers['retry-after'], /^\d+$/)
   })
 
+  for (const [name, body] of [['a page', '<html>maintenance</html>'], ['JSON that is no key set', '{"message":"maintenance"}'], ['a list of something else', '{"keys":["maintenance"]}']] as const) {
+    await t.test(`F39: an issuer that answers 200 with ${name} is as good as down: known keys serve, and not for ever`, async t => {
+      const fresh = await start(t)
+      t.teardown(() => { delete issuer.says; offset = 0 })
+      const token = await sign(rsa, 'RS256', 'rsa', { exp: Math.floor(Date.now() / 1000) + 24 * 3600 })
+      t.equal((await ask(fresh, token)).statusCode, 200)
+      issuer.says = body
+      for (const minutes of [11, 22, 33, 44, 55]) {
+        offset = minutes * 60_000
+        t.equal((await ask(fresh, token)).statusCode, 200, `after ${minutes} minutes`)
+      }
+      offset = 66 * 60_000
+      t.match((await ask(fresh, token)).json(), { status: 503, code: 'AUTH_UNAVAILABLE' })
+      delete issuer.says
+      offset = 67 * 60_000
+      t.equal((await ask(fresh, token)).statusCode, 200, 'it heals by itself')
+    })
+  }
+
   await t.test('F39: with the issuer down from the start it is 503, never 401, and it heals by itself', async t => {
     issuer.isDown = true
     const cold = await start(t)
@@ -250,6 +269,8 @@ interface Issuer {
   readonly requests: string[]
   isDown: boolean
   claimsToBe?: string
+  /** Instead of its keys. */
+  says?: string
   add (kid: string, pair: { privateKey: KeyObject, publicKey: KeyObject }): Promise<KeyObject>
   remove (kid: string): void
   publicPem (kid: string): string
@@ -261,7 +282,7 @@ async function startIssuer (t: Test): Promise<Issuer> {
   const server: Server = createServer((request, reply) => {
     issuer.requests.push(request.url ?? '')
     if (issuer.isDown) reply.writeHead(500).end()
-    else if (request.url === '/keys') reply.end(JSON.stringify({ keys: [...keys.values()].map(({ jwk }) => jwk) }))
+    else if (request.url === '/keys') reply.end(issuer.says ?? JSON.stringify({ keys: [...keys.values()].map(({ jwk }) => jwk) }))
     else reply.end(JSON.stringify({ issuer: issuer.claimsToBe ?? issuer.url, jwks_uri: `${issuer.url}/keys` }))
   })
   await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
