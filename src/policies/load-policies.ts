@@ -22,7 +22,7 @@ export interface PolicyDefaults {
   /** The value of a variable that the file names; none when left out. */
   readonly variable?: (name: string) => string | undefined
   /** Where files go, and what it can do; everything when left out. */
-  readonly s3?: { readonly provider: string, readonly postPolicies: boolean, readonly checksums: boolean }
+  readonly s3?: { readonly bucket: string, readonly provider: string, readonly postPolicies: boolean, readonly checksums: boolean }
 }
 
 const Name = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,63}$' })
@@ -86,7 +86,7 @@ export function parsePolicies (text: string, path: string, defaults: PolicyDefau
   }
   const { policies, ...rest } = content as { policies: Record<string, PolicyEntry>, buckets?: Record<string, BucketEntry>, webhooks?: Record<string, WebhookEntry> }
   const buckets = new Map(Object.entries(rest.buckets ?? {}))
-  const problems: string[] = []
+  const problems = [...findSharedBuckets(buckets, defaults.s3?.bucket)].map(([name, problem]) => `${path}: bucket ${name}, bucket: ${problem}`)
   const loaded = new Map<string, Policy>()
   for (const [name, entry] of Object.entries(policies)) {
     const policy = toPolicy(name, entry, defaults)
@@ -143,6 +143,16 @@ function toPolicy (name: string, entry: PolicyEntry, defaults: PolicyDefaults): 
     verifyContentType: entry.verify?.contentType ?? true,
     checksumRequired: entry.verify?.checksum === 'required',
     disposition: entry.disposition ?? 'attachment'
+  }
+}
+
+/** Files know their bucket by its name in S3 alone, and so do stores. */
+function * findSharedBuckets (buckets: PolicySet['buckets'], main: string | undefined): Generator<[name: string, problem: string]> {
+  const names = new Map(main === undefined ? [] : [[main, 'S3_BUCKET, where policies go that name no bucket']])
+  for (const [name, { bucket }] of buckets) {
+    const other = names.get(bucket)
+    if (other === undefined) names.set(bucket, `bucket ${name}`)
+    else yield [name, `"${bucket}" is that of ${other}, too; a name in S3 may be given once, wherever the bucket is`]
   }
 }
 

@@ -106,6 +106,12 @@ t.test('buckets', async t => {
   const text = `buckets:\n  archive: { bucket: my-archive, region: eu-central-1, profile: archive }\n${yaml('bucket: archive')}`
   t.match(parsePolicies(text, 'p.yaml', defaults), { buckets: new Map([['archive', { bucket: 'my-archive', region: 'eu-central-1', profile: 'archive' }]]) })
   t.throws(() => parsePolicies(text.replace('region', 'regoin'), 'p.yaml', defaults), /p.yaml: .*archive.*"regoin" is not known/)
+
+  const twice = text.replace('policies:', '  cold: { bucket: my-archive, endpoint: "https://cold.example.com" }\npolicies:')
+  t.throws(() => parsePolicies(twice, 'p.yaml', defaults), { problems: ['p.yaml: bucket cold, bucket: "my-archive" is that of bucket archive, too; a name in S3 may be given once, wherever the bucket is'] } as Partial<PolicyFileError> as PolicyFileError)
+  const s3 = { bucket: 'my-archive', provider: 'aws', postPolicies: true, checksums: true }
+  t.throws(() => parsePolicies(text, 'p.yaml', { ...defaults, s3 }), { problems: ['p.yaml: bucket archive, bucket: "my-archive" is that of S3_BUCKET, where policies go that name no bucket, too; a name in S3 may be given once, wherever the bucket is'] } as Partial<PolicyFileError> as PolicyFileError)
+  t.doesNotThrow(() => parsePolicies(text, 'p.yaml', { ...defaults, s3: { ...s3, bucket: 'files' } }))
 })
 
 t.test('sizes', async t => {
@@ -223,6 +229,7 @@ t.test('policy files', async t => {
     ['a quota of none', yaml('quota: { files: 0 }'), /^p.yaml: policy p, quota.files: must be >= 1/],
     ['an unknown method', yaml('methods: [PATCH]'), /^p.yaml: policy p, methods.0: /],
     ['a part size that S3 does not take', yaml('multipart: { partSize: 4MiB }'), /^p.yaml: policy p, multipart.partSize: S3 takes parts of 5MiB/],
+    ['two buckets of one name', `buckets:\n  a: { bucket: same }\n  b: { bucket: same }\n${yaml('')}`, /^p.yaml: bucket b, bucket: "same" is that of bucket a, too/],
     ['a bucket that is not listed', yaml('bucket: archive'), /^p.yaml: policy p, bucket: there is no bucket "archive"/],
     ['a SHA-256 of parts', yaml('methods: [multipart]\nverify: { checksum: required }'), /^p.yaml: policy p, verify.checksum: S3 has no SHA-256/],
     ['a key among what is not checked yet', yaml('').replace('"{fileId}"', '"staging/{fileId}"'), /^p.yaml: policy p, key: keys below staging/],
@@ -254,7 +261,7 @@ t.test('policy files', async t => {
     })
   }
 
-  const store = { provider: 'r2', postPolicies: true, checksums: true }
+  const store = { bucket: 'files', provider: 'r2', postPolicies: true, checksums: true }
   const lacking: ReadonlyArray<[name: string, text: string, s3: typeof store, problem: RegExp | null]> = [
     ['forms at a store that takes none', yaml('methods: [PUT, POST]'), { ...store, postPolicies: false }, /^p.yaml: policy p, methods: the store takes no forms \(S3_PROVIDER=r2\): leave POST out, or set S3_POST_POLICIES=true/],
     ['no forms at a store that takes none', yaml('methods: [PUT, multipart]'), { ...store, postPolicies: false }, null],
