@@ -40,7 +40,8 @@ function * fromEventBridge (body: unknown): Generator<CreatedObject> {
 function * toObject (value: unknown): Generator<CreatedObject> {
   const bucket = text(field(field(value, 'bucket'), 'name'))
   const key = decodeKey(text(field(field(value, 'object'), 'key')))
-  if (bucket !== '' && key !== '') yield { bucket, key }
+  // No name of ours has control characters, and a database refuses some of them.
+  if (bucket !== '' && key !== '' && !/\p{Cc}/u.test(bucket + key)) yield { bucket, key }
 }
 
 /**

@@ -16,6 +16,8 @@ export const Filename = Type.String({
   examples: ['holiday.png']
 })
 
+/** Of texts that are compared with what is in the database, which refuses NUL. Names hold no other control characters either. */
+export const ONE_LINE_RULE = '^[^\\u0000-\\u001f\\u007f]*$'
 export const METADATA_NAME_RULE = '^[A-Za-z0-9_.-]{1,64}$'
 /** No control characters but tabs and line ends. */
 export const METADATA_VALUE_RULE = '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$'
@@ -88,7 +90,7 @@ export function toFileBody (file: LivingFile): FileBody {
 
 export const VerdictBody = Type.Object({
   verdict: StringEnum(['clean', 'infected'], { description: 'What the scanner found.' }),
-  detail: Type.Optional(Type.String({ minLength: 1, maxLength: 200, pattern: '^[^\\u0000-\\u001f\\u007f]*$', description: 'What was found, for people; it becomes part of `rejectedReason`.', examples: ['Eicar-Test-Signature'] }))
+  detail: Type.Optional(Type.String({ minLength: 1, maxLength: 200, pattern: ONE_LINE_RULE, description: 'What was found, for people; it becomes part of `rejectedReason`.', examples: ['Eicar-Test-Signature'] }))
 }, { additionalProperties: false })
 export type VerdictBody = Static<typeof VerdictBody>
 
@@ -102,8 +104,8 @@ export const ListFilesQuery = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 50, description: 'How many files a page holds at most.' })),
   cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 512, description: 'The `nextCursor` of the page before.' })),
   status: Type.Optional(StringEnum(['pending', 'verifying', 'scanning', 'ready', 'rejected', 'expired'], { default: 'ready', description: 'Only files in this state.' })),
-  policy: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Only files of this policy.' })),
-  owner: Type.Optional(Type.String({ minLength: 1, maxLength: 255, pattern: '^[^\\u0000-\\u001f]+$', description: 'Another owner\'s files; needs the scope `files:admin`.' }))
+  policy: Type.Optional(Type.String({ minLength: 1, maxLength: 64, pattern: ONE_LINE_RULE, description: 'Only files of this policy.' })),
+  owner: Type.Optional(Type.String({ minLength: 1, maxLength: 255, pattern: ONE_LINE_RULE, description: 'Another owner\'s files; needs the scope `files:admin`.' }))
 }, { additionalProperties: false })
 export type ListFilesQuery = Static<typeof ListFilesQuery>
 

@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { Filename } from '../files/schemas.js'
+import { Filename, ONE_LINE_RULE } from '../files/schemas.js'
 import { StringEnum } from '../string-enum.js'
 
 // Objects are open here, unlike elsewhere: a newer Uppy may send more, and nothing but what is named is read.
@@ -8,9 +8,9 @@ const ContentType = Type.Optional(Type.String({ maxLength: 255, description: 'Th
 const Expires = Type.Integer({ minimum: 0, description: 'How many seconds the URL lives.' })
 const PartNumber = Type.Integer({ minimum: 1, maximum: 10_000 })
 /** S3 does not say how long its ids are: those of AWS have 128 characters, those of others several hundred. */
-const UploadId = Type.String({ minLength: 1, maxLength: 1024, description: 'The `uploadId` of the reply that began the upload, percent-encoded.' })
+const UploadId = Type.String({ minLength: 1, maxLength: 1024, pattern: ONE_LINE_RULE, description: 'The `uploadId` of the reply that began the upload, percent-encoded.' })
 
-export const UppyParams = { policy: Type.String({ minLength: 1, maxLength: 64, description: 'The policy that the files are uploaded under.', examples: ['pictures'] }) }
+export const UppyParams = { policy: Type.String({ minLength: 1, maxLength: 64, pattern: ONE_LINE_RULE, description: 'The policy that the files are uploaded under.', examples: ['pictures'] }) }
 export const UppyTicketParams = { ticket: Type.String({ minLength: 1, maxLength: 64, description: 'The secret part of an upload ticket\'s endpoint.' }) }
 export const UploadParams = { uploadId: UploadId }
 export const PartParams = { uploadId: UploadId, partNumber: PartNumber }
@@ -21,7 +21,7 @@ export const ParamsQuery = Type.Object({
   'metadata[size]': Type.Optional(Type.String({ description: 'The exact size of the file in bytes, if the app declares it: it is bound then. Any other `metadata[NAME]` is kept with the file.', examples: ['48213'] }))
 })
 
-export const KeyQuery = Type.Object({ key: Type.String({ minLength: 1, maxLength: 1024, description: 'The `key` of the reply that began the upload.' }) })
+export const KeyQuery = Type.Object({ key: Type.String({ minLength: 1, maxLength: 1024, pattern: ONE_LINE_RULE, description: 'The `key` of the reply that began the upload.' }) })
 export const BatchQuery = Type.Object({
   ...KeyQuery.properties,
   partNumbers: Type.String({ pattern: '^[1-9][0-9]{0,4}(,[1-9][0-9]{0,4}){0,99}$', description: 'Up to 100 numbers with commas between.', examples: ['4,6,7'] })

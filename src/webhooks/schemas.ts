@@ -1,6 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { FILE_EVENT_TYPES, type FileEventType } from '../files/file-events.js'
-import { FileIdText } from '../files/schemas.js'
+import { FileIdText, ONE_LINE_RULE } from '../files/schemas.js'
 import { StringEnum } from '../string-enum.js'
 import { DELIVERY_STATUSES, type Delivery } from './delivery-list.js'
 
@@ -45,7 +45,7 @@ export const ListDeliveriesQuery = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 50, description: 'How many deliveries a page holds at most.' })),
   cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 512, description: 'The `nextCursor` of the page before.' })),
   status: Type.Optional(StringEnum(DELIVERY_STATUSES, { description: 'Only deliveries in this state.' })),
-  endpoint: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Only those to this webhook.' })),
+  endpoint: Type.Optional(Type.String({ minLength: 1, maxLength: 64, pattern: ONE_LINE_RULE, description: 'Only those to this webhook.' })),
   fileId: Type.Optional(FileIdText)
 }, { additionalProperties: false })
 export type ListDeliveriesQuery = Static<typeof ListDeliveriesQuery>

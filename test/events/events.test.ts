@@ -31,6 +31,7 @@ t.test('what is read from notifications', async t => {
     ['another event of EventBridge', { source: 'aws.s3', 'detail-type': 'Object Deleted', detail: { bucket: { name: 'b' }, object: { key: 'x' } } }, []],
     ['another source', { source: 'aws.ec2', 'detail-type': 'Object Created', detail: { bucket: { name: 'b' }, object: { key: 'x' } } }, []],
     ['the test event of S3', { Service: 'Amazon S3', Event: 's3:TestEvent', Bucket: 'b' }, []],
+    ['names with control characters', { Records: [awsRecord('b', 'pictures/%00'), awsRecord('b', 'staging/%0A'), awsRecord('b\0', 'x')] }, []],
     ['records that are none', { Records: [null, 7, 'x', {}, { eventName: 'ObjectCreated:Put' }, { eventName: 7, s3: {} }, { eventName: 'ObjectCreated:Put', s3: { bucket: { name: 7 }, object: { key: {} } } }] }, []],
     ['records that are no list', { Records: { length: 1 } }, []],
     ['nothing', null, []],

@@ -1,10 +1,12 @@
+import { readFileSync } from 'node:fs'
 import { connect, type AddressInfo } from 'node:net'
 import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
+import { parse } from 'yaml'
 import { ApiError, errors, type ErrorCode } from '../../src/errors.js'
 import { png } from '../helpers/samples.js'
 import { send } from '../helpers/send.js'
-import { startService, type ServiceOptions, type TestService } from '../helpers/service.js'
+import { ENGINES, startService, type ServiceOptions, type TestService } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
 import { until } from '../helpers/until.js'
 
@@ -100,6 +102,77 @@ t.test('every error is a problem of RFC 9457', async t => {
     t.equal((await service.call('POST', '/uploads', { token: ada, body })).json().errors.length, 20)
   })
 })
+
+interface Described { readonly parameters?: ReadonlyArray<{ readonly name: string, readonly in: string, readonly schema: { readonly type?: string } }> }
+
+for (const engine of ENGINES) {
+  t.test(`control characters in what a database is asked for are refused (${engine})`, async t => {
+    const { call, token } = await start(t, { engine })
+    const admin = await token('ada', { scope: 'files:admin files:scan' })
+    const uppy = '/uppy/parts/s3/multipart'
+    const refused: ReadonlyArray<[method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, body?: unknown]> = [
+      ['GET', '/files?policy=a%00b'],
+      ['GET', '/files?policy=a%0Ab'],
+      ['GET', '/files?owner=a%00b'],
+      ['GET', '/files?owner=%7f'],
+      ['GET', '/files?cursor=a%00b'],
+      ['GET', '/files/a%00b'],
+      ['GET', '/uploads/a%00b'],
+      ['GET', '/downloads/a%00b'],
+      ['DELETE', '/uploads/tickets/a%00b'],
+      ['GET', '/webhook-deliveries?endpoint=a%00b'],
+      ['GET', '/webhook-deliveries?fileId=a%00b'],
+      ['GET', '/webhook-deliveries?cursor=a%00b'],
+      ['POST', '/webhook-deliveries/a%00b/replay'],
+      ['GET', `${uppy}/u?key=a%00b`],
+      ['GET', `${uppy}/a%00b?key=k`],
+      ['GET', '/uppy/a%00b/s3/multipart/u?key=k'],
+      ['GET', `${uppy}/u/1?key=a%00b`],
+      ['GET', `${uppy}/a%00b/1?key=k`],
+      ['GET', `${uppy}/u/batch?partNumbers=1&key=a%00b`],
+      ['GET', `${uppy}/a%1fb/batch?partNumbers=1&key=k`],
+      ['POST', `${uppy}/u/complete?key=a%00b`, { parts: [{ PartNumber: 1, ETag: 'e' }] }],
+      ['POST', `${uppy}/a%00b/complete?key=k`, { parts: [{ PartNumber: 1, ETag: 'e' }] }],
+      ['DELETE', `${uppy}/u?key=a%00b`],
+      ['DELETE', `${uppy}/a%00b?key=k`],
+      ['POST', uppy, { filename: 'a', type: 'application/octet-stream', metadata: { album: 'a\0b' } }],
+      ['POST', '/uploads', { ...pictureBody, metadata: { album: 'a\0b' } }],
+      ['POST', '/uploads', { ...pictureBody, metadata: { 'a\0b': 'album' } }],
+      ['POST', '/uploads', { ...pictureBody, replaces: 'a\0b' }],
+      ['POST', '/downloads', { fileId: 'a\0b' }],
+      ['POST', '/deletions', { fileId: 'a\0b' }],
+      ['POST', '/files/x/verdict', { verdict: 'infected', detail: 'a\0b' }]
+    ]
+    for (const [method, path, body] of refused) t.match((await call(method, path, { token: admin, body })).json(), { status: 400, code: 'INVALID_REQUEST' }, `${method} ${path} ${JSON.stringify(body) ?? ''}`)
+
+    for (const [method, path, body, expected] of [
+      ['GET', `${uppy}/u?key=${encodeURIComponent('Fotos/Grüße 📷 100%.png')}`, undefined, 404],
+      ['GET', `${uppy}/${encodeURIComponent('2~ü/+=.|')}?key=k`, undefined, 404],
+      ['GET', '/files?policy=Bilder%20ü', undefined, 200],
+      ['POST', '/uploads', { ...pictureBody, policy: 'a\0b' }, 404],
+      ['POST', '/uploads', { ...pictureBody, contentType: 'image/png\0' }, 415],
+      ['POST', '/uploads', { ...pictureBody, filename: 'a\0b.png' }, 201],
+      ['POST', '/uploads/tickets', { policy: 'a\0b' }, 404],
+      ['GET', '/uppy/tickets/a%00b/s3/multipart/u?key=k', undefined, 401]
+    ] as const) t.equal((await call(method, path, { token: admin, body })).statusCode, expected, `${method} ${path}`)
+
+    const { paths } = parse(readFileSync('openapi.yaml', 'utf8')) as { paths: Record<string, Record<string, Described>> }
+    let tried = 0
+    for (const [path, operations] of Object.entries(paths)) {
+      for (const [method, { parameters = [] }] of Object.entries(operations)) {
+        for (const odd of parameters.filter(parameter => parameter.in !== 'header')) {
+          const value = (name: string, usual: string) => name === odd.name ? 'a%00b' : usual
+          const query = parameters.filter(parameter => parameter.in === 'query' && (parameter.name === odd.name || ['key', 'partNumbers', 'filename'].includes(parameter.name)))
+          const url = `${path.replace(/\{(\w+)\}/g, (_, name: string) => value(name, name === 'policy' ? 'parts' : '1'))}?${query.map(({ name }) => `${encodeURIComponent(name)}=${value(name, '1')}`).join('&')}`
+          const { statusCode } = await call(method.toUpperCase() as 'GET', url, { token: admin, ...(method !== 'get' && { body: {} }) })
+          if (statusCode >= 500) t.fail(`${method} ${url}: ${statusCode}`)
+          tried++
+        }
+      }
+    }
+    t.ok(tried > 40, `${tried} parameters of openapi.yaml`)
+  })
+}
 
 t.test('T40: a fault of ours or of the store says nothing of keys, SQL or the store\'s words', async t => {
   const log = capture()
