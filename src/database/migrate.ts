@@ -29,11 +29,15 @@ const migrations = {
  * @returns the names of the migrations that were applied
  */
 export async function migrate (database: Kysely<Database>): Promise<string[]> {
-  // A later version may have applied more, which the migrator would not put up with. It has only added: this one can go on.
-  if (await isMigrated(database)) return []
-  const { error, results } = await migrator(database).migrateToLatest()
-  if (error) throw new Error('The database could not be migrated', { cause: await findConflict(database) ?? error })
-  return (results ?? []).map(result => result.migrationName)
+  try {
+    // A later version may have applied more, which the migrator would not put up with. It has only added: this one can go on.
+    if (await isMigrated(database)) return []
+    const { error, results } = await migrator(database).migrateToLatest()
+    if (error) throw await findConflict(database) ?? error
+    return (results ?? []).map(result => result.migrationName)
+  } catch (error) {
+    throw new Error('The database could not be migrated', { cause: error })
+  }
 }
 
 /**
