@@ -206,7 +206,7 @@ t.test('development mode', async t => {
   const began = Date.now()
   interrupt(first)
   await first.ended
-  t.ok(Date.now() - began < 3000, 'Ctrl-C ends it at once')
+  t.ok(Date.now() - began < 5000, 'Ctrl-C ends it sooner than the drain of production alone')
 
   await start()
   t.equal(await (await fetch((await api(`/downloads/${file.id}`, { redirect: 'manual' })).headers.get('location') ?? '')).text(), 'hello', 'a second start finds the files again, and old tokens work')
