@@ -158,9 +158,10 @@ export interface ObjectStorage {
 
   /**
    * Makes an object of the parts, create-only where the store can. `gone`: there is no such upload, or the key
-   * is taken; an earlier call that lost its reply looks like this, too, so HEAD tells. Up to five minutes.
+   * is taken; an earlier call that lost its reply looks like this, too, so HEAD tells. `other bytes`: the store has
+   * found that the parts do not add up to the checksum, and made nothing. Up to five minutes.
    */
-  completeMultipartUpload (location: ObjectLocation, multipartUploadId: string, parts: readonly StoredPart[], checksum: Checksum | null): Promise<'completed' | 'gone'>
+  completeMultipartUpload (location: ObjectLocation, multipartUploadId: string, parts: readonly StoredPart[], checksum: Checksum | null): Promise<'completed' | 'gone' | 'other bytes'>
 
   /** Until no part is left. Safe to repeat. */
   abortMultipartUpload (location: ObjectLocation, multipartUploadId: string): Promise<void>

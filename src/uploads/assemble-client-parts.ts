@@ -3,6 +3,7 @@ import type { StoredPart } from '../object-storage/object-storage.js'
 import { MIN_PART_BYTES } from '../policies/choose-method.js'
 import type { Services } from '../services.js'
 import { checkClaims, type ClaimedPart } from './claimed-parts.js'
+import { completeMultipart } from './complete-multipart.js'
 import type { ClientPartedFile } from './upload-parts.js'
 import type { Verdict } from './verify-object.js'
 
@@ -33,8 +34,7 @@ export async function assembleClientParts (services: Services, file: ClientParte
   if (uneven) return { outcome: 'missing', detail: `Part ${uneven.partNumber} has ${uneven.sizeBytes} bytes; the store takes parts of one size, but for a smaller last one. Send it again.` }
   const leastBytes = policies.get(file.policy)?.minSizeBytes ?? 0
   if (sizeBytes < leastBytes) return { outcome: 'mismatch', reason: `The file has ${sizeBytes} bytes; at least ${leastBytes} are asked for.` }
-  await objectStorage.completeMultipartUpload(file, file.multipartUploadId, chosen, file.checksum)
-  return null
+  return await completeMultipart(objectStorage, file, file.multipartUploadId, chosen)
 }
 
 function sum (parts: readonly StoredPart[]): number {

@@ -3,6 +3,7 @@ import type { VerifyingFile } from '../files/file.js'
 import type { Services } from '../services.js'
 import { assembleClientParts } from './assemble-client-parts.js'
 import { checkClaims, type ClaimedPart } from './claimed-parts.js'
+import { completeMultipart } from './complete-multipart.js'
 import { getPartCount, getPartSize, hasClientParts, isParted, type PartedFile } from './upload-parts.js'
 import type { Verdict } from './verify-object.js'
 
@@ -30,8 +31,7 @@ async function assembleParts ({ objectStorage }: Services, file: PartedFile<Veri
     const missing = Array.from({ length: getPartCount(file) }, (_, index) => index + 1).filter(partNumber => !there.has(partNumber))
     return { outcome: 'missing', detail: missingParts(missing, getPartCount(file)) }
   }
-  await objectStorage.completeMultipartUpload(file, file.multipartUploadId, stored, file.checksum)
-  return null
+  return await completeMultipart(objectStorage, file, file.multipartUploadId, stored)
 }
 
 /**

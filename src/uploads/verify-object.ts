@@ -1,6 +1,6 @@
 import { ApiError } from '../errors.js'
 import type { File } from '../files/file.js'
-import type { StoredObject } from '../object-storage/object-storage.js'
+import type { Checksum, StoredObject } from '../object-storage/object-storage.js'
 import type { Services } from '../services.js'
 import { findContentMismatch, SIGNATURE_BYTES } from './content-signature.js'
 
@@ -43,6 +43,10 @@ function findMismatch (file: File, object: StoredObject): string | null {
   if (object.contentType !== file.contentType) return `The file was sent as ${object.contentType || 'nothing'}; ${file.contentType} was declared.`
   if (object.unsignedHeaders.length > 0) return `The file was sent with headers that were not asked for: ${object.unsignedHeaders.join(', ')}.`
   const kept = object.checksums.find(({ algorithm }) => algorithm === file.checksum?.algorithm)
-  if (kept && kept.value !== file.checksum?.value) return `The ${kept.algorithm} of the file is not the declared one.`
+  if (kept && kept.value !== file.checksum?.value) return otherChecksum(kept)
   return null
+}
+
+export function otherChecksum ({ algorithm }: Pick<Checksum, 'algorithm'>): string {
+  return `The ${algorithm} of the file is not the declared one.`
 }

@@ -75,6 +75,30 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     })
   }
 
+  for (const code of ['BadDigest', 'XAmzContentChecksumMismatch']) {
+    for (const completer of ['the client', 'the sweeper']) {
+      t.test(`I9: ${code} of parts with a declared checksum rejects them, also when ${completer} alone completes`, async t => {
+        const { call, ada, complete, proxy, status, after, services, violations } = await start(t)
+        const { file, upload } = (await call('POST', '/uploads', { token: ada, body: { ...BODIES.multipart, checksumCrc32: 'AAAAAA==' } })).json()
+        await sendBytes('multipart', upload)
+        proxy.rule = request => request.operation === 'CompleteMultipartUpload' ? { kind: 'answer', status: 400, body: `<Error><Code>${code}</Code></Error>` } : undefined
+        if (completer === 'the client') t.match((await complete(file.id)).json(), { status: 422, code: 'OBJECT_MISMATCH' })
+        after(61_000)
+        await sweepUploads(services)
+        t.equal(await status(file.id), 'rejected')
+        t.strictSame((await services.files.usageOf('', 'ada')).get('parts'), { files: 0, bytes: 0, pending: 0 }, 'nothing is held')
+        t.match((await complete(file.id)).json(), { status: 422, code: 'OBJECT_MISMATCH' })
+        after(2 * DAY)
+        await sweepUploads(services)
+        t.strictSame(await violations(true), [])
+      })
+    }
+  }
+
+  t.test('I9: BadDigest of parts without a checksum is a fault of the store', async t => {
+    await survives(t, 'multipart', 'CompleteMultipartUpload', { kind: 'answer', status: 400, body: '<Error><Code>BadDigest</Code></Error>' })
+  })
+
   t.test('F14: a HEAD without a length or an ETag is no finding: nothing is rejected', async t => {
     for (const header of ['content-length', 'etag']) await survives(t, 'PUT', 'HeadObject', { kind: 'rewrite', headers: { [header]: undefined } })
   })

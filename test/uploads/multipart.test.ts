@@ -306,6 +306,16 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.equal((await services.objectStorage.headObject({ bucket, key: file.key }))?.checksums.find(({ algorithm }) => algorithm === 'CRC32')?.value, s3.kind === 'embedded' ? crc32Base64(bytes) : undefined)
   })
 
+  t.test('parts that do not add up to the CRC-32 that was declared are rejected, by a store that compares it', async t => {
+    const { file, upload } = await create({ checksumCrc32: crc32Base64(bytes.subarray(1)) })
+    for (const part of upload.parts) await put(part)
+    const reply = await complete(file.id)
+    if (s3.kind === 'embedded') t.match(reply.json(), { status: 422, code: 'OBJECT_MISMATCH', detail: /CRC32 of the file is not the declared one/ })
+    else t.equal(reply.statusCode, 200)
+    t.equal((await complete(file.id)).statusCode, reply.statusCode, 'and stay so')
+    t.equal(await openUploads(file.key), 0)
+  })
+
   t.test('F43: a completion that takes long is answered 202 and goes on, and its lease is kept from others', async t => {
     let go: () => void = () => {}
     const mayGo = new Promise<void>(resolve => { go = resolve })
