@@ -49,7 +49,7 @@ async function signPutByHand (): Promise<void> {
 }
 
 async function signParts (): Promise<void> {
-  const parts = Array.from({ length: PARTS_PER_CALL }, (_, index) => ({ partNumber: index + 1, sizeBytes, checksum: null }))
+  const parts = Array.from({ length: PARTS_PER_CALL }, (_, index) => ({ partNumber: index + 1, sizeBytes, sha256: null }))
   const signed = await port.presignParts({ bucket, key: nextKey(), multipartUploadId: 'an-upload', parts, signedAt: new Date(), expiresInSeconds })
   sample('part', () => { for (const { url, headers } of signed.parts) checkUrl(url, { ...headers, 'content-length': String(sizeBytes) }) })
 }

@@ -2272,7 +2272,7 @@ export interface operations {
         'application/json': {
           /** @description Which parts; the next missing ones when left out. */
           partNumbers?: number[];
-          /** @description SHA-256 of parts, by part number: bound by their URLs. */
+          /** @description SHA-256 of parts, by part number: bound by their URLs, as `x-amz-content-sha256`, so that the store refuses other bytes. */
           checksumsSha256?: {
             [key: string]: string;
           };

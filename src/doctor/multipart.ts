@@ -86,7 +86,7 @@ async function begin (site: Site, location: ObjectLocation): Promise<string> {
 }
 
 async function sendPart (site: Site, location: ObjectLocation, multipartUploadId: string, partNumber: number, body: Uint8Array, sizeBytes = body.length): Promise<Reply> {
-  const { parts: [part] } = await site.storage.presignParts({ ...location, multipartUploadId, parts: [{ partNumber, sizeBytes, checksum: null }], signedAt: new Date(), expiresInSeconds: PROBE_SECONDS })
+  const { parts: [part] } = await site.storage.presignParts({ ...location, multipartUploadId, parts: [{ partNumber, sizeBytes, sha256: null }], signedAt: new Date(), expiresInSeconds: PROBE_SECONDS })
   return await sendRequest({ method: 'PUT', url: part?.url ?? '', headers: part?.headers ?? {} }, body)
 }
 

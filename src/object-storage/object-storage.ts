@@ -49,8 +49,8 @@ export interface PresignPost extends ObjectLocation, Signing {
 
 export interface PresignParts extends ObjectLocation, Signing {
   readonly multipartUploadId: string
-  /** Without a size, any length is taken. */
-  readonly parts: ReadonlyArray<{ readonly partNumber: number, readonly sizeBytes: number | null, readonly checksum: Checksum | null }>
+  /** Without a size, any length is taken. The SHA-256 is base64. */
+  readonly parts: ReadonlyArray<{ readonly partNumber: number, readonly sizeBytes: number | null, readonly sha256: string | null }>
 }
 
 export interface PresignedParts {
@@ -121,7 +121,7 @@ export interface ObjectStorage {
   /** A form that binds key, content type, checksum and a range of lengths. It overwrites: give it a key of its own. */
   presignPost (post: PresignPost): Promise<PresignedForm>
 
-  /** One PUT per part, each bound to its exact length where it has one. Any number of parts keeps the event loop for a few milliseconds at most. */
+  /** One PUT per part, each bound to its exact length and its SHA-256 where it has one, the latter by the hash of the payload. Any number of parts keeps the event loop for a few milliseconds at most. */
   presignParts (parts: PresignParts): Promise<PresignedParts>
 
   /** A GET or HEAD whose reply carries this content type and disposition, whatever the object was stored with. */

@@ -111,9 +111,10 @@ export function createPresign ({ client, bindsPayload, signer: signerName = 'bui
         return { method: 'PUT', bucketUrl, key: upload.key, query, headers, signedAt, expiresInSeconds }
       }
       const presigned = []
-      for (const [index, { partNumber, sizeBytes, checksum }] of parts.entries()) {
+      for (const [index, { partNumber, sizeBytes, sha256 }] of parts.entries()) {
         if (index > 0 && index % PARTS_PER_TURN === 0) await nextTurn()
-        const headers = checksumHeaders(checksum, bindsPayload)
+        // A checksum of AWS would have to be that of the whole upload, of each of its parts and named when it begins.
+        const headers: Record<string, string> = sha256 === null ? {} : payloadHeader(sha256)
         if (sizeBytes !== null) headers['content-length'] = String(sizeBytes)
         presigned.push({ partNumber, url: await signer.presignUrl(key, requestFor(String(partNumber), headers), upload.bucket), headers: headersToSend(headers) })
       }
@@ -170,6 +171,10 @@ function checksumHeaders (checksum: Checksum | null, bindsPayload: boolean): Rec
   if (checksum === null) return {}
   return {
     [checksumHeader(checksum)]: checksum.value,
-    ...(bindsPayload && checksum.algorithm === 'SHA256' && { 'x-amz-content-sha256': Buffer.from(checksum.value, 'base64').toString('hex') })
+    ...(bindsPayload && checksum.algorithm === 'SHA256' && payloadHeader(checksum.value))
   }
+}
+
+function payloadHeader (sha256: string): Record<string, string> {
+  return { [CONTENT_SHA256]: Buffer.from(sha256, 'base64').toString('hex') }
 }

@@ -91,7 +91,7 @@ export const CompleteUploadBody = Type.Object({
 
 export const SignPartsBody = Type.Object({
   partNumbers: Type.Optional(Type.Array(PartNumber, { minItems: 1, maxItems: 100, uniqueItems: true, description: 'Which parts; the next missing ones when left out.' })),
-  checksumsSha256: Type.Optional(Type.Record(Type.String({ pattern: '^[1-9][0-9]{0,4}$' }), Sha256, { additionalProperties: false, maxProperties: 100, description: 'SHA-256 of parts, by part number: bound by their URLs.' }))
+  checksumsSha256: Type.Optional(Type.Record(Type.String({ pattern: '^[1-9][0-9]{0,4}$' }), Sha256, { additionalProperties: false, maxProperties: 100, description: 'SHA-256 of parts, by part number: bound by their URLs, as `x-amz-content-sha256`, so that the store refuses other bytes.' }))
 }, { additionalProperties: false })
 export type SignPartsBody = Static<typeof SignPartsBody>
 

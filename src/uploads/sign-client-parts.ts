@@ -24,7 +24,7 @@ export async function signClientParts (services: Services, file: ClientPartedFil
     bucket: file.bucket,
     key: file.key,
     multipartUploadId: file.multipartUploadId ?? '',
-    parts: partNumbers.map(partNumber => ({ partNumber, sizeBytes: null, checksum: null })),
+    parts: partNumbers.map(partNumber => ({ partNumber, sizeBytes: null, sha256: null })),
     signedAt,
     expiresInSeconds
   })

@@ -1,5 +1,5 @@
 import type { PendingFile } from '../files/file.js'
-import type { Checksum, StoredPart } from '../object-storage/object-storage.js'
+import type { StoredPart } from '../object-storage/object-storage.js'
 import type { Services } from '../services.js'
 import { findMissingParts, getPartCount, getPartSize, isParted, type PartedFile } from './upload-parts.js'
 
@@ -65,19 +65,15 @@ async function signMultipart (services: Services, file: PartedFile<PendingFile>,
   }
 }
 
-/** @param checksums the SHA-256 of parts, by part number, where the client wants them bound */
-export async function signParts (services: Services, file: PartedFile<PendingFile>, partNumbers: readonly number[], signedAt: Date, checksums: ReadonlyMap<number, string> = new Map()) {
+/** @param sha256 that of parts, by part number, where the client wants them bound */
+export async function signParts (services: Services, file: PartedFile<PendingFile>, partNumbers: readonly number[], signedAt: Date, sha256: ReadonlyMap<number, string> = new Map()) {
   const { parts, expiresAt } = await services.objectStorage.presignParts({
     bucket: file.bucket,
     key: file.key,
     multipartUploadId: file.multipartUploadId ?? '',
-    parts: partNumbers.map(partNumber => ({ partNumber, sizeBytes: getPartSize(file, partNumber), checksum: partChecksum(checksums.get(partNumber)) })),
+    parts: partNumbers.map(partNumber => ({ partNumber, sizeBytes: getPartSize(file, partNumber), sha256: sha256.get(partNumber) ?? null })),
     signedAt,
     expiresInSeconds: uploadUrlTtlSeconds(services, file.policy)
   })
   return { parts: parts.map(({ partNumber, url, headers }) => ({ partNumber, url, headers, sizeBytes: getPartSize(file, partNumber) })), expiresAt: expiresAt.toISOString() }
-}
-
-function partChecksum (value: string | undefined): Checksum | null {
-  return value === undefined ? null : { algorithm: 'SHA256', value }
 }

@@ -39,9 +39,9 @@ for (const [name, options] of PLACES) {
       for (const checksum of CHECKSUMS) {
         const put: PresignPut = { ...at, contentType: 'image/png', sizeBytes: bytes.length, checksum }
         t.strictSame(await sdk.presignPut(put), await builtIn.presignPut(put))
-        const parts: PresignParts = { ...at, multipartUploadId: 'id+/=~', parts: [{ partNumber: 1, sizeBytes: 5_242_880, checksum }, { partNumber: 10_000, sizeBytes: 1, checksum }, { partNumber: 3, sizeBytes: null, checksum }] }
-        t.strictSame(await sdk.presignParts(parts), await builtIn.presignParts(parts))
       }
+      const parts: PresignParts = { ...at, multipartUploadId: 'id+/=~', parts: [{ partNumber: 1, sizeBytes: 5_242_880, sha256: null }, { partNumber: 10_000, sizeBytes: 1, sha256: null }, { partNumber: 3, sizeBytes: null, sha256: null }] }
+      t.strictSame(await sdk.presignParts(parts), await builtIn.presignParts(parts))
       for (const method of ['GET', 'HEAD'] as const) {
         const get: PresignGet = { ...at, method, windowSeconds: 60, contentType: 'image/png', contentDisposition: "inline; filename*=UTF-8''%C3%A4.png" }
         t.strictSame(await sdk.presignGet(get), await builtIn.presignGet(get))
@@ -80,7 +80,7 @@ t.test('with the AWS SDK, too, no turn of the event loop signs more than one URL
   }
   count()
   const at = { bucket: 'my-bucket', key: 'k', signedAt: NIGHT, expiresInSeconds: 900 }
-  await sdk.presignParts({ ...at, multipartUploadId: 'id', parts: Array.from({ length: 200 }, (_, index) => ({ partNumber: index + 1, sizeBytes: 1, checksum: null })) })
+  await sdk.presignParts({ ...at, multipartUploadId: 'id', parts: Array.from({ length: 200 }, (_, index) => ({ partNumber: index + 1, sizeBytes: 1, sha256: null })) })
   t.ok(turns >= 200, `${turns} turns for parts`)
   turns = 0
   await Promise.all(Array.from({ length: 100 }, async () => await sdk.presignDelete(at)))

@@ -5,7 +5,7 @@ import { CreateMultipartUploadCommand, ListMultipartUploadsCommand, PutObjectCom
 import t, { type Test } from 'tap'
 import { ApiError } from '../../src/errors.js'
 import type { ObjectStorage } from '../../src/object-storage/object-storage.js'
-import { crc32Base64 } from '../helpers/samples.js'
+import { crc32Base64, sha256Base64 } from '../helpers/samples.js'
 import { isRefused, s3Code, send, type Presigned } from '../helpers/send.js'
 import { ENGINES, startService, type Engine, type TestService } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
@@ -204,7 +204,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
 
   t.test('T24: completing never overwrites an object that is at the key already, where the store can tell', async t => {
     const probe = await services.objectStorage.createMultipartUpload({ bucket, key: 'probe' }, { contentType: 'a/b', checksum: null })
-    const { parts: [part] } = await services.objectStorage.presignParts({ bucket, key: 'probe', multipartUploadId: probe, parts: [{ partNumber: 1, sizeBytes: 1000, checksum: null }], signedAt: new Date(), expiresInSeconds: 60 })
+    const { parts: [part] } = await services.objectStorage.presignParts({ bucket, key: 'probe', multipartUploadId: probe, parts: [{ partNumber: 1, sizeBytes: 1000, sha256: null }], signedAt: new Date(), expiresInSeconds: 60 })
     await put({ ...part!, partNumber: 3, sizeBytes: 1000 })
     await s3.client.send(new PutObjectCommand({ Bucket: bucket, Key: 'probe', Body: 'first' }))
     const outcome = await services.objectStorage.completeMultipartUpload({ bucket, key: 'probe' }, probe, await services.objectStorage.listParts({ bucket, key: 'probe' }, probe) ?? [], null)
@@ -287,16 +287,30 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.equal(await openUploads(file.key), 0)
   })
 
-  t.test('SHA-256 of parts are bound by their URLs', async t => {
-    const { file } = await create()
-    const sha = createHash('sha256').update(slice({ partNumber: 1, sizeBytes: PART })).digest('base64')
-    const { parts } = (await call('POST', `/uploads/${file.id}/parts`, { token: ada, body: { partNumbers: [1], checksumsSha256: { 1: sha } } })).json()
-    t.match(parts[0].headers, { 'x-amz-checksum-sha256': sha })
-    t.ok(isRefused(await put(parts[0], slice(parts[0]), { 'x-amz-checksum-sha256': undefined })))
-    t.equal((await put(parts[0])).status, 200)
-    const { parts: rest } = (await call('POST', `/uploads/${file.id}/parts`, { token: ada, body: {} })).json()
-    for (const part of rest) await put(part)
-    t.equal((await complete(file.id)).json().file.status, 'ready')
+  for (const [name, declared] of [['', {}], [', beside a CRC-32 of the whole', { checksumCrc32: crc32Base64(bytes) }]] as const) {
+    t.test(`SHA-256 of parts are bound by their URLs${name}`, async t => {
+      const { file } = await create(declared)
+      const first = slice({ partNumber: 1, sizeBytes: PART })
+      const sha = createHash('sha256').update(first)
+      const { parts } = (await call('POST', `/uploads/${file.id}/parts`, { token: ada, body: { partNumbers: [1], checksumsSha256: { 1: sha.copy().digest('base64') } } })).json()
+      t.strictSame(parts[0].headers, { 'x-amz-content-sha256': sha.digest('hex') })
+      t.ok(isRefused(await put(parts[0], first, { 'x-amz-content-sha256': undefined })))
+      t.ok(isRefused(await put(parts[0], first, { 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD' })))
+      t.ok(isRefused(await put(parts[0], Buffer.from(first).fill(0, 0, 1))))
+      t.strictSame((await read(file.id)).upload.uploadedParts, [], 'nothing of it is kept')
+      t.equal((await put(parts[0])).status, 200)
+      const { parts: rest } = (await call('POST', `/uploads/${file.id}/parts`, { token: ada, body: {} })).json()
+      for (const part of rest) await put(part)
+      t.equal((await complete(file.id)).json().file.status, 'ready')
+    })
+  }
+
+  t.test('SHA-256 of parts are refused where the signer cannot bind them', async t => {
+    const sdk = await startService(t, s3, { engine, env: { S3_SIGNER: 'sdk' } })
+    const { file } = await create({}, sdk)
+    const ask = async (body: object) => (await sdk.call('POST', `/uploads/${file.id}/parts`, { token: ada, body: { partNumbers: [1], ...body } })).json()
+    t.match(await ask({ checksumsSha256: { 1: sha256Base64(bytes) } }), { status: 400, code: 'INVALID_REQUEST', errors: [{ path: '/checksumsSha256' }] })
+    t.match(await ask({ checksumsSha256: {} }), { parts: [{ partNumber: 1 }] })
   })
 
   t.test('a CRC-32 of the whole is declared, checked by a store that keeps them, and kept in the row', async t => {

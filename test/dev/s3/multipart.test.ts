@@ -296,6 +296,12 @@ t.test('a multipart checksum is refused for', async (t) => {
     t.equal((await raw('PUT', 'algorithm', { query, body: 'hello', headers: { 'x-amz-checksum-crc32': 'NhCmhg==' } })).code, 'InvalidRequest')
     t.equal((await raw('PUT', 'algorithm', { query, body: 'hello' })).code, 'InvalidRequest')
   })
+  await t.test('a part that has one of an upload that began without', async (t) => {
+    const query = `partNumber=1&uploadId=${await start('none')}`
+    const sent = await raw('PUT', 'none', { query, body: 'hello', headers: { 'x-amz-checksum-crc32': 'NhCmhg==' } })
+    t.match(sent, { status: 400, code: 'InvalidRequest', body: /expected checksum Type: null, actual checksum Type: crc32/ })
+    t.equal((await raw('PUT', 'none', { query, body: 'hello' })).status, 200)
+  })
   await t.test('an object of another checksum or size', async (t) => {
     const uploadId = await start('promised', { ChecksumAlgorithm: 'CRC32', ChecksumType: 'FULL_OBJECT' })
     const part = await upload('promised', uploadId, 1, 'hello')
