@@ -14,6 +14,7 @@ import { createAuditLog, createLog, type AuditLog } from './logs.js'
 import { joinObjectStorages } from './object-storage/buckets.js'
 import { createCloudFrontPresign } from './object-storage/cloudfront.js'
 import type { ObjectStorage } from './object-storage/object-storage.js'
+import { ADD_CACHE_RULES } from './object-storage/providers.js'
 import { createS3ObjectStorage, type S3Options } from './object-storage/s3.js'
 import { NO_METRICS, type Metrics, type StateOfThings } from './metrics/metrics.js'
 import type { Prometheus } from './metrics/prometheus.js'
@@ -184,15 +185,14 @@ async function createObjectStorage (config: Config, buckets: ReadonlyMap<string,
 /** How the bucket of the environment is reached, or one of the policies file. */
 export function s3Options ({ s3 }: Config, entry?: BucketEntry): S3Options {
   const { region, endpoint, publicEndpoint, forcePathStyle, signer } = s3
-  const bindsPayload = !s3.checksums
-  if (!entry) return { region, endpoint, publicEndpoint, forcePathStyle, bindsPayload, signer }
+  const ofStore = { bindsPayload: !s3.checksums, addsCacheRules: ADD_CACHE_RULES.has(s3.provider), signer }
+  if (!entry) return { region, endpoint, publicEndpoint, forcePathStyle, ...ofStore }
   return {
     region: entry.region ?? region,
     endpoint: entry.endpoint,
     publicEndpoint: entry.publicEndpoint,
     forcePathStyle: entry.forcePathStyle ?? forcePathStyle,
-    bindsPayload,
-    signer,
+    ...ofStore,
     ...(entry.profile !== undefined && { profile: entry.profile })
   }
 }

@@ -38,3 +38,9 @@ export const PROVIDER_ABILITIES: Readonly<Record<Provider, StoreAbilities>> = {
   /** Whatever follows AWS. */
   generic: ALL
 }
+
+/**
+ * Those whose replies carry a cache rule of their own where an object has none, so that it tells nothing of the object. Google Cloud
+ * Storage says `private, max-age=0` with `Expires`, or an hour of what everyone may read: https://cloud.google.com/storage/docs/metadata#cache-control
+ */
+export const ADD_CACHE_RULES: ReadonlySet<Provider> = new Set<Provider>(['gcs'])

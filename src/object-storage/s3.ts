@@ -18,6 +18,8 @@ export interface S3Options extends S3Address {
   readonly publicEndpoint?: string | undefined
   /** Bind a SHA-256 by the hash of the payload, for stores that do not keep the checksums of AWS. */
   readonly bindsPayload?: boolean
+  /** Replies carry a cache rule of the store where an object has none: then those of a client cannot be told from it. */
+  readonly addsCacheRules?: boolean
   /** `built-in` when left out. */
   readonly signer?: SignerName
   /** Hears once when the clock here and the store's differ by more than half a minute; positive when this one is ahead. */
@@ -49,7 +51,7 @@ const OTHER_BYTES = new Set(['BadDigest', 'XAmzContentChecksumMismatch'])
  * An S3 store: the AWS SDK asks it, one client for the life of the process, credentials from the SDK's own
  * provider chain; URLs are signed here.
  */
-export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, signer, onClockSkew = () => {}, onCall = () => {}, onClamp = () => {}, aroundCall, cdn, ...address }: S3Options): ObjectStorage {
+export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, addsCacheRules = false, signer, onClockSkew = () => {}, onCall = () => {}, onClamp = () => {}, aroundCall, cdn, ...address }: S3Options): ObjectStorage {
   const client = new S3Client(s3ClientConfig(address, REQUEST_TIMEOUT_MS))
   const patient = new S3Client(s3ClientConfig(address, COMPLETE_TIMEOUT_MS))
   // Asks nobody: what watches the others must not take a signature for a call, and no reply sets its clock.
@@ -103,7 +105,7 @@ export function createS3ObjectStorage ({ publicEndpoint, bindsPayload = false, s
 
     async headObject ({ bucket, key }) {
       const command = new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' })
-      return await ask('HeadObject', async abort => toStoredObject(await client.send(command, abort)))
+      return await ask('HeadObject', async abort => toStoredObject(await client.send(command, abort), addsCacheRules))
     },
 
     async readFirstBytes ({ bucket, key }, etag, count) {

@@ -8,16 +8,19 @@ import type { Checksum, StoredObject } from './object-storage.js'
  */
 const SET_BY_FETCH = new Set(['no-cache', 'max-age=0'])
 
-/** What a HEAD says, in the words of the port. */
-export function toStoredObject (head: HeadObjectCommandOutput): StoredObject {
+/**
+ * What a HEAD says, in the words of the port.
+ * @param addsCacheRules the store adds a cache rule to its replies, which is then not looked at
+ */
+export function toStoredObject (head: HeadObjectCommandOutput, addsCacheRules: boolean): StoredObject {
   // To take a missing length for zero would reject a good upload.
   if (head.ContentLength === undefined || head.ETag === undefined) throw new Error('The reply has no Content-Length or no ETag')
   const unsigned = {
     'content-encoding': head.ContentEncoding,
     'content-language': head.ContentLanguage,
     'content-disposition': head.ContentDisposition,
-    'cache-control': SET_BY_FETCH.has(head.CacheControl ?? '') ? undefined : head.CacheControl,
-    expires: head.ExpiresString,
+    'cache-control': addsCacheRules || SET_BY_FETCH.has(head.CacheControl ?? '') ? undefined : head.CacheControl,
+    expires: addsCacheRules ? undefined : head.ExpiresString,
     'x-amz-website-redirect-location': head.WebsiteRedirectLocation
   }
   return {

@@ -99,6 +99,24 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     await survives(t, 'multipart', 'CompleteMultipartUpload', { kind: 'answer', status: 400, body: '<Error><Code>BadDigest</Code></Error>' })
   })
 
+  /** As Google Cloud Storage answers: for those who may read it by a signature alone, and for everyone. */
+  for (const rule of ['private, max-age=0', 'public, max-age=3600']) {
+    t.test(`I9: a store that adds "${rule}" to its replies has nothing rejected for it, where its profile says so`, async t => {
+      const proxy = await startS3Proxy(t, s3.endpoint)
+      proxy.rule = ({ operation }) => operation === 'HeadObject' || operation === 'GetObject' ? { kind: 'rewrite', headers: { 'cache-control': rule, expires: new Date().toUTCString() } } : undefined
+      for (const [provider, status] of [['gcs', 200], ['generic', 422]] as const) {
+        const { call, token } = await startService(t, s3, { engine, env: { S3_ENDPOINT: proxy.endpoint, S3_PUBLIC_ENDPOINT: s3.endpoint, S3_PROVIDER: provider, S3_POST_POLICIES: 'true' } })
+        const ada = await token('ada')
+        for (const road of ['PUT', 'POST', 'multipart'] as const) {
+          const { file, upload } = (await call('POST', '/uploads', { token: ada, body: BODIES[road] })).json()
+          await sendBytes(road, upload)
+          const reply = await call('POST', `/uploads/${file.id}/complete`, { token: ada })
+          t.equal(reply.statusCode, status, `${provider} ${road}: ${reply.body}`)
+        }
+      }
+    })
+  }
+
   t.test('F14: a HEAD without a length or an ETag is no finding: nothing is rejected', async t => {
     for (const header of ['content-length', 'etag']) await survives(t, 'PUT', 'HeadObject', { kind: 'rewrite', headers: { [header]: undefined } })
   })
