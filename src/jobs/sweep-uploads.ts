@@ -27,16 +27,26 @@ const DEFAULT_SCAN_SECONDS = 3600
 /**
  * Does what is due: completes uploads whose client vanished, gives up those whose URLs have ended without an
  * object, takes up verifications that died, and deletes what tombstones left in the bucket and what is older than
- * its policy keeps it. Each row is claimed by pushing its next check into the future, so any number of processes
+ * its policy keeps it, of which uploads that have become due meanwhile do not wait for the end. Each row is claimed by pushing its next check into the future, so any number of processes
  * may sweep; a crash leaves the row due again a minute later. No transaction is open while the store is asked.
  */
 export async function sweepUploads (services: Services, signal?: AbortSignal): Promise<SweepReport> {
   const report = { swept: 0, ready: 0, expired: 0, deleted: 0 }
-  const isStopped = (): boolean => signal?.aborted ?? false
-  while (!isStopped()) {
+  for (let isMore = true; isMore && !signal?.aborted;) {
+    await sweepDue(services, report, signal)
+    const retention = await applyRetention(services, signal)
+    report.deleted += retention.deleted
+    isMore = retention.isMore
+    if (!signal?.aborted) await services.tickets.deleteEnded(new Date(services.now().getTime() - KEEP_TICKETS_MS))
+  }
+  return report
+}
+
+async function sweepDue (services: Services, report: { -readonly [Count in keyof SweepReport]: number }, signal: AbortSignal | undefined): Promise<void> {
+  while (!signal?.aborted) {
     const now = services.now()
     const due = await services.files.claimDue(now, BATCH, new Date(now.getTime() + LEASE_MS))
-    for (let begin = 0; begin < due.length && !isStopped(); begin += CONCURRENCY) {
+    for (let begin = 0; begin < due.length && !signal?.aborted; begin += CONCURRENCY) {
       await Promise.all(due.slice(begin, begin + CONCURRENCY).map(async file => {
         report.swept++
         const outcome = await sweep(services, file)
@@ -45,9 +55,6 @@ export async function sweepUploads (services: Services, signal?: AbortSignal): P
     }
     if (due.length < BATCH) break
   }
-  report.deleted = await applyRetention(services, signal)
-  if (!isStopped()) await services.tickets.deleteEnded(new Date(services.now().getTime() - KEEP_TICKETS_MS))
-  return report
 }
 
 async function sweep (services: Services, file: File): Promise<'ready' | 'expired' | null> {

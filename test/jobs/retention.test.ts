@@ -6,6 +6,7 @@ import { ENGINES, type Engine } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
 import { hook, startWebhookService, withWebhooks } from '../helpers/webhooks.js'
 import { png } from '../helpers/samples.js'
+import { send } from '../helpers/send.js'
 import { sweepUploads } from '../../src/jobs/sweep-uploads.js'
 
 const s3 = await startTestS3(t)
@@ -101,6 +102,27 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.equal(reports.reduce((sum, { deleted }) => sum + deleted, 0), 251)
     t.equal((await outbox()).filter(({ type }) => type === 'file.deleted').length, 251)
     t.match(await usage(), [{ files: 0, bytes: 0, pending: 0 }])
+  })
+
+  t.test('an upload that becomes due waits for some of what is old, not for all of it', async t => {
+    const { upload, create, after, services, status } = await start(t, 'retentionDays: 30')
+    const file = await upload()
+    const row = await services.database.selectFrom('files').selectAll().where('id', '=', file.id).executeTakeFirstOrThrow()
+    await services.database.insertInto('files').values(Array.from({ length: 250 }, (_, index) => ({ ...row, id: `copy-${index}`, object_key: `copy/${index}` }))).execute()
+    await services.database.updateTable('usage').set({ files: 251, bytes: 251 * png().length }).execute()
+    const late = await create({ policy: 'kept' })
+    await send(late.upload, png())
+    const checkAt = async (time: number) => { await services.database.updateTable('files').set({ next_check_at: time }).where('id', '=', late.file.id).execute() }
+    await checkAt(Date.now() + 32 * DAY)
+    after(31 * DAY)
+    const statuses: string[] = []
+    const findOlder: typeof services.files.findOlder = async (...query) => {
+      statuses.push(await status(late.file.id))
+      if (statuses.length === 1) await checkAt(0)
+      return await services.files.findOlder(...query)
+    }
+    t.match(await sweepUploads({ ...services, files: { ...services.files, findOlder } }), { swept: 1, ready: 1, deleted: 251 })
+    t.strictSame(statuses, ['pending', 'ready', 'ready'])
   })
 
   t.test('old files are found by an index', async t => {
