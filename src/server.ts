@@ -51,13 +51,12 @@ export async function startServer (config: Config, { development, log = createLo
     const close = async (): Promise<void> => {
       services.log.info({ drainSeconds: config.shutdownDrainSeconds }, 'closing')
       clearTimeout(comparing)
-      // They end while requests are still served: what is left to do is in the rows.
-      const ended = Promise.all(jobs.map(async job => await job.stop()))
+      // They end while requests are still served: what is left to do is in the rows. One that waits for the store for minutes is left behind.
+      services.background.add(Promise.all(jobs.map(async job => await job.stop())))
       await delay(config.shutdownDrainSeconds * 1000)
       const deadline = setTimeout(() => app.server.closeAllConnections(), FINISH_TIMEOUT_MS)
       await app.close()
       clearTimeout(deadline)
-      await ended
       await metrics?.close()
       await closeServices(services)
       unlock()

@@ -53,7 +53,7 @@ export interface Services {
   readonly cursorSecret: Buffer
   /** Gets a document of AWS, as the certificates of SNS are. */
   readonly fetchText: (url: URL) => Promise<string>
-  /** Work that goes on after its reply; the process ends when it is done. */
+  /** Work that no reply waits for; the process ends when it is done, or has had its time. */
   readonly background: Set<Promise<unknown>>
   now (): Date
   /** A new id that nobody can guess, and that sorts behind all earlier ones. */

@@ -3,9 +3,15 @@ import type { AddressInfo } from 'node:net'
 import { jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
 import { freePort } from './helpers/free-port.js'
+import { loadConfig } from '../src/config.js'
+import { sweepUploads } from '../src/jobs/sweep-uploads.js'
+import { FINISH_TIMEOUT_MS, startServer } from '../src/server.js'
+import { BACKGROUND_TIMEOUT_MS } from '../src/services.js'
+import { startS3Proxy } from './faults/fixtures/s3-proxy.js'
 import { interrupt, run, runCli, runNode, type Running } from './helpers/process.js'
-import { createTestToken, SECRET, testEnvironment } from './helpers/service.js'
+import { createTestToken, SECRET, startService, testEnvironment } from './helpers/service.js'
 import { startTestS3 } from './helpers/s3.js'
+import { until } from './helpers/until.js'
 
 const good = { S3_BUCKET: 'files', S3_ENDPOINT: 'http://127.0.0.1:1', AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', PORT: '0' }
 
@@ -227,4 +233,28 @@ t.test('a store that is there is used: the compiled order of things, end to end'
   t.equal((await fetch(upload.url, { method: 'PUT', headers: upload.headers, body: 'hello' })).status, 200)
   t.equal((await fetch(`${url}/uploads/${file.id}/complete`, { method: 'POST', headers, body: '{}' })).status, 200)
   t.equal(await (await fetch(`${url}/downloads/${file.id}`, { headers: { authorization: headers.authorization } })).text(), 'hello')
+})
+
+t.test('a sweep that waits for the store for minutes keeps no process from ending, and its upload is taken up by the next one', async t => {
+  const s3 = await startTestS3(t)
+  const proxy = await startS3Proxy(t, s3.endpoint)
+  const bucket = await s3.createBucket()
+  process.env['AWS_ACCESS_KEY_ID'] = s3.credentials.accessKeyId
+  process.env['AWS_SECRET_ACCESS_KEY'] = s3.credentials.secretAccessKey
+  const env = { ...await testEnvironment(t), S3_BUCKET: bucket, S3_ENDPOINT: s3.endpoint, S3_REGION: s3.region }
+  const server = await startServer(loadConfig({ ...env, S3_ENDPOINT: proxy.endpoint, S3_PUBLIC_ENDPOINT: s3.endpoint, HOST: '127.0.0.1', PORT: '0', SWEEP_INTERVAL_SECONDS: '1', LOG_LEVEL: 'silent' }))
+  const headers = { authorization: `Bearer ${await createTestToken('ada')}`, 'content-type': 'application/json' }
+  const body = JSON.stringify({ policy: 'parts', filename: 'a.png', contentType: 'image/png', sizeBytes: 5, method: 'multipart' })
+  const { file, upload: { parts: [part] } } = await (await fetch(`${server.url}/uploads`, { method: 'POST', headers, body })).json() as { file: Begun['file'], upload: { parts: [Begun['upload']] } }
+  t.equal((await fetch(part.url, { method: 'PUT', headers: part.headers, body: 'hello' })).status, 200)
+
+  proxy.rule = ({ operation }) => operation === 'CompleteMultipartUpload' ? { kind: 'hang' } : undefined
+  await server.services.database.updateTable('files').set({ next_check_at: 0 }).where('id', '=', file.id).execute()
+  await until(() => proxy.count('CompleteMultipartUpload') > 0)
+  const began = Date.now()
+  await server.close()
+  t.ok(Date.now() - began < BACKGROUND_TIMEOUT_MS + FINISH_TIMEOUT_MS, `${Date.now() - began} ms`)
+
+  const next = await startService(t, s3, { env, adapt: services => ({ ...services, now: () => new Date(Date.now() + 61_000) }) })
+  t.match(await sweepUploads(next.services), { ready: 1 })
 })
