@@ -26,8 +26,8 @@ const DEFAULT_SCAN_SECONDS = 3600
 
 /**
  * Does what is due: completes uploads whose client vanished, gives up those whose URLs have ended without an
- * object, takes up verifications that died, and deletes what tombstones left in the bucket and what is older than
- * its policy keeps it, of which uploads that have become due meanwhile do not wait for the end. Each row is claimed by pushing its next check into the future, so any number of processes
+ * object, takes up verifications that died, and deletes what tombstones left in the bucket. Between, it deletes what
+ * is older than its policy keeps it, some at a time. Each row is claimed by pushing its next check into the future, so any number of processes
  * may sweep; a crash leaves the row due again a minute later. No transaction is open while the store is asked.
  */
 export async function sweepUploads (services: Services, signal?: AbortSignal): Promise<SweepReport> {
