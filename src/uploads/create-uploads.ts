@@ -95,7 +95,16 @@ async function insertUploads (services: Services, user: User, bodies: readonly C
   }
   // A request with the same key was faster by a moment: it has made the row, or filled the quota.
   const isRaced = idempotencyKey !== undefined && [...inserted.values()].some(({ outcome }) => outcome !== 'inserted')
-  const raced = isRaced ? await findEarlier(services, user, items, keys, hash) : new Map<string, File>()
+  const raced = isRaced ? await findEarlier(services, user, items, keys, hash).catch(takeBack) : new Map<string, File>()
+
+  /** Of two batches with one key, the one that came second may be the longer one: what it has made beyond the other would keep the key from it. */
+  async function takeBack (error: unknown): Promise<never> {
+    if (!(error instanceof ApiError && error.code === 'IDEMPOTENCY_KEY_REUSED')) throw error
+    for (const [{ id, tenant, owner }, { outcome }] of inserted) {
+      if (outcome === 'inserted') await services.files.markExpired(id, { tenant, owner }, services.now(), { forgetsKey: true })
+    }
+    throw error
+  }
 
   function findKnown ({ file }: typeof fresh[number]): File | undefined {
     const key = file.idempotency?.key ?? ''

@@ -126,6 +126,20 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     })
   }
 
+  t.test('T14: of two batches at once with one key and other bodies one makes its uploads, and the other leaves nothing behind', async t => {
+    const racer = await token('batch-rival')
+    const rivals = [2, 5].map(count => Array.from({ length: count }, () => ({ ...pictureBody, filename: `${count}.png` })))
+    const key = newKey()
+    const ask = async () => await Promise.all(rivals.map(async bodies => await batch(key, bodies, racer)))
+    const first = await ask()
+    t.strictSame(first.map(reply => reply.statusCode).sort(), [200, 422])
+    const again = await ask()
+    t.strictSame(again.map(reply => reply.statusCode), first.map(reply => reply.statusCode), 'the key is that of the first for good')
+    const winner = again.findIndex(reply => reply.statusCode === 200)
+    t.equal(again[winner]?.headers['idempotency-replayed'], 'true')
+    t.equal(await filesHeld(racer, 'pictures'), rivals[winner]?.length)
+  })
+
   t.test('F3: ten batches at once with one key make one set of uploads', async t => {
     const racer = await token('batch-racer')
     const key = newKey()
