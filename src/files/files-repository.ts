@@ -111,6 +111,11 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
       return await query(async () => await transition(database, id, ['verifying'], { lease_until: until.getTime(), next_check_at: until.getTime() + 1 }, now, { leaseToken })) !== null
     },
 
+    /** How many bytes the parts have that the client has named: from now on they can be put together without it. */
+    async rememberSize (id: string, leaseToken: string, sizeBytes: number, now: Date): Promise<VerifyingFile | null> {
+      return await query(async () => await transition(database, id, ['verifying'], { size_bytes: sizeBytes }, now, { leaseToken })) as VerifyingFile | null
+    },
+
     /** Gives the lease back: nothing was found, or the store could not be asked. */
     async releaseToPending (id: string, leaseToken: string, nextCheckAt: Date, now: Date): Promise<PendingFile | null> {
       const set = { ...WITHOUT_LEASE, status: 'pending', next_check_at: nextCheckAt.getTime() }
@@ -152,8 +157,8 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
      * Ends an upload that has not become ready; a verification under way loses its lease.
      * @param from also `scanning`, where someone wants it so and not only nothing came
      */
-    async markExpired (id: string, scope: OwnerScope, now: Date, { from = ['pending', 'verifying'], urlsEndedBefore }: { readonly from?: readonly FileStatus[], readonly urlsEndedBefore?: Date } = {}): Promise<ExpiredFile | null> {
-      const set = { ...WITHOUT_LEASE, status: 'expired', next_check_at: purgeBy(now) }
+    async markExpired (id: string, scope: OwnerScope, now: Date, { from = ['pending', 'verifying'], urlsEndedBefore, forgetsKey = false }: { readonly from?: readonly FileStatus[], readonly urlsEndedBefore?: Date, readonly forgetsKey?: boolean } = {}): Promise<ExpiredFile | null> {
+      const set = { ...WITHOUT_LEASE, status: 'expired', next_check_at: purgeBy(now), ...(forgetsKey && { idem_key: null, idem_hash: null }) }
       return await countedTransition('file.expired', id, from, set, now, { scope, ...(urlsEndedBefore && { urlsEndedBefore }) }, giveBackPending) as ExpiredFile | null
     },
 

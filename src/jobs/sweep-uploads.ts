@@ -3,7 +3,7 @@ import { purgeObject, purgeLeftovers } from '../files/purge-object.js'
 import type { Services } from '../services.js'
 import { applyRetention } from './apply-retention.js'
 import { LEASE_MS } from '../uploads/settle-upload.js'
-import { verifyUnsettled } from '../uploads/verify-unsettled.js'
+import { isUnderWay, verifyUnsettled } from '../uploads/verify-unsettled.js'
 
 export interface SweepReport {
   /** Rows that were due and looked at. */
@@ -60,7 +60,7 @@ async function sweepDue (services: Services, report: { -readonly [Count in keyof
 async function sweep (services: Services, file: File): Promise<'ready' | 'expired' | null> {
   try {
     switch (file.status) {
-      case 'pending':
+      case 'pending': return await isUnderWay(services, file) ? null : await verifyUnsettled(services, file.id)
       case 'verifying': return await verifyUnsettled(services, file.id)
       case 'scanning': await sweepScanning(services, file); return null
       case 'ready': await purgeLeftovers(services, file); return null

@@ -14,7 +14,7 @@ import type { Verdict } from './verify-object.js'
  * @returns null once the object is there, as far as S3 says; otherwise what is wrong
  */
 export async function assembleClientParts (services: Services, file: ClientPartedFile<VerifyingFile>, claimed: readonly ClaimedPart[] | undefined): Promise<Verdict | null> {
-  const { objectStorage, policies, config } = services
+  const { objectStorage, policies, config, files, now } = services
   if (file.multipartUploadId === null) return { outcome: 'missing' }
   const stored = await objectStorage.listParts(file, file.multipartUploadId)
   // Completed already, by a call that lost its reply, or aborted by a rule of the bucket: the object tells.
@@ -34,6 +34,8 @@ export async function assembleClientParts (services: Services, file: ClientParte
   if (uneven) return { outcome: 'missing', detail: `Part ${uneven.partNumber} has ${uneven.sizeBytes} bytes; the store takes parts of one size, but for a smaller last one. Send it again.` }
   const leastBytes = policies.get(file.policy)?.minSizeBytes ?? 0
   if (sizeBytes < leastBytes) return { outcome: 'mismatch', reason: `The file has ${sizeBytes} bytes; at least ${leastBytes} are asked for.` }
+  // The client names its parts once. Should the store fail now, the sweeper has to go on without it.
+  if (file.sizeBytes === null && !await files.rememberSize(file.id, file.leaseToken, sizeBytes, now())) return { outcome: 'missing' }
   return await completeMultipart(objectStorage, file, file.multipartUploadId, chosen)
 }
 

@@ -2,6 +2,7 @@ import { ApiError } from '../errors.js'
 import type { LivingFile } from '../files/file.js'
 import type { Services } from '../services.js'
 import { checkNotCompleting, checkNotEnded } from './check-sendable.js'
+import { RETRY_AFTER_SECONDS } from './settle-upload.js'
 import { partsDeadline, uploadUrlTtlSeconds, urlDeadline } from './upload-instructions.js'
 import { checkPartNumbers, type ClientPartedFile } from './upload-parts.js'
 
@@ -18,7 +19,7 @@ export async function signClientParts (services: Services, file: ClientPartedFil
   const expiresInSeconds = uploadUrlTtlSeconds(services, file.policy)
   if (file.urlDeadline < urlDeadline(signedAt, expiresInSeconds)) {
     const raised = await services.files.raiseUrlDeadline(file.id, partsDeadline(services, file.policy, signedAt), signedAt)
-    if (!raised) throw new ApiError('UPLOAD_EXPIRED', 'This upload has just been completed or given up.')
+    if (!raised) throw new ApiError('UPLOAD_ALREADY_COMPLETED', 'The upload is being completed, or given up.', { retryAfterSeconds: RETRY_AFTER_SECONDS })
   }
   return await services.objectStorage.presignParts({
     bucket: file.bucket,

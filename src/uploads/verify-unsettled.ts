@@ -1,10 +1,30 @@
 import { ApiError } from '../errors.js'
+import type { PendingFile } from '../files/file.js'
 import { purgeObject } from '../files/purge-object.js'
 import type { Services } from '../services.js'
 import { LEASE_MS, settleUpload } from './settle-upload.js'
 
 /** When to look for the object of a pending upload again, by how often it was looked at. */
 const CHECK_AGAIN_MS = [60_000, 300_000, 900_000]
+const MIN_WAIT_MS = 60_000
+const MAX_WAIT_MS = 900_000
+
+/**
+ * Whether parts of this upload are still awaited. That is found without its lease, which would keep the client from getting the
+ * URLs of more of them; the next look comes when it has lasted as long again.
+ */
+export async function isUnderWay ({ objectStorage, files, now }: Services, file: PendingFile): Promise<boolean> {
+  const at = now().getTime()
+  if (file.method !== 'multipart' || file.multipartUploadId === null || file.urlDeadline.getTime() < at) return false
+  const stored = await objectStorage.listParts(file, file.multipartUploadId)
+  if (!stored) return false
+  const sizeBytes = stored.reduce((sum, part) => sum + part.sizeBytes, 0)
+  // Without a size, only the client can say when all are there.
+  if (sizeBytes > file.reservedBytes || (file.sizeBytes !== null && sizeBytes >= file.sizeBytes)) return false
+  const waitMs = Math.min(Math.max(at - file.createdAt.getTime(), MIN_WAIT_MS), MAX_WAIT_MS)
+  await files.postponeCheck(file.id, 'pending', new Date(Math.min(at + waitMs, file.urlDeadline.getTime() + 1000)))
+  return true
+}
 
 /**
  * Looks what became of an upload without its client: what has arrived is decided about, and what has not come when

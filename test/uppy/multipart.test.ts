@@ -1,9 +1,11 @@
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
 import t, { type Test } from 'tap'
+import { ApiError } from '../../src/errors.js'
 import { sweepUploads } from '../../src/jobs/sweep-uploads.js'
 import { send } from '../helpers/send.js'
 import { ENGINES, startService, type Engine } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
+import { until } from '../helpers/until.js'
 import { idOf, MIB, PART, POLICIES, uppyClient, type Begun } from './fixtures/uppy-client.js'
 
 const s3 = await startTestS3(t)
@@ -166,6 +168,81 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     await sweepUploads(services)
     t.equal((await fileOf(open)).status, 'expired')
     t.equal(await openUploads(open), 0)
+  })
+
+  for (const metadata of [{}, { size: bytes.length }]) {
+    t.test(`I9: the look of the sweeper keeps no client from sending the parts of ${'size' in metadata ? 'a declared' : 'an unknown'} size`, async t => {
+      t.teardown(() => { ahead = 0 })
+      const begun = await begin(metadata)
+      await uppy.put(begun, 1, slices[0]!)
+      const { listParts } = services.objectStorage
+      let asked: Awaited<ReturnType<typeof uppy.sign>> | undefined
+      const looks = t.intercept(services.objectStorage, 'listParts', {
+        async value (...args: Parameters<typeof listParts>) {
+          if (args[0].key === begun.key) asked = await uppy.sign(begun, 2)
+          return await listParts(...args)
+        }
+      })
+      ahead = 61_000
+      await sweepUploads(services)
+      t.equal(asked?.statusCode, 200)
+      looks.restore()
+      ahead = 0
+      t.equal((await uppy.complete(begun, await sendAll(begun))).json().file.status, 'ready')
+    })
+  }
+
+  t.test('I9 F43: Uppy names its parts once: when the store fails after the answer, they are put together without it', async t => {
+    let isDown = true
+    let ahead = 0
+    let answer: () => void = () => {}
+    const answering = new Promise<void>(resolve => { answer = resolve })
+    const failing = await startService(t, s3, {
+      engine,
+      policies: POLICIES,
+      env: { COMPLETE_WAIT_SECONDS: '0' },
+      adapt: services => ({
+        ...services,
+        now: () => new Date(Date.now() + ahead),
+        objectStorage: {
+          ...services.objectStorage,
+          async completeMultipartUpload (...args) {
+            await answering
+            if (isDown) throw new ApiError('OBJECT_STORAGE_ERROR', 'down')
+            return await services.objectStorage.completeMultipartUpload(...args)
+          }
+        }
+      })
+    })
+    const client = uppyClient(failing, { path: '/uppy/binaries', token: ada })
+    const begun = (await client.begin({ filename: 'a.bin', type: 'application/octet-stream' })).json()
+    const parts = [await client.put(begun, 1, slices[0]!), await client.put(begun, 2, slices[1]!), await client.put(begun, 3, slices[2]!)]
+    t.match((await client.complete(begun, parts)).json(), { file: { status: 'verifying' } })
+    answer()
+    await Promise.allSettled(failing.services.background)
+    const status = async () => (await failing.services.files.find(idOf(begun), { tenant: '', owner: 'ada' }))?.status
+    t.equal(await status(), 'pending')
+    isDown = false
+    ahead = 2 * 60_000
+    await sweepUploads(failing.services)
+    t.equal(await status(), 'ready')
+  })
+
+  t.test('I9 F9: parts that are named while someone else looks at the upload wait for their turn', async t => {
+    const busy = await startService(t, s3, { engine, policies: POLICIES, env: { COMPLETE_WAIT_SECONDS: '0' } })
+    const client = uppyClient(busy, { path: '/uppy/binaries', token: ada })
+    const begun = (await client.begin({ filename: 'a.bin', type: 'application/octet-stream' })).json()
+    const parts = [await client.put(begun, 1, slices[2]!)]
+    const { files } = busy.services
+    await files.markVerifying(idOf(begun), { token: 'other', until: new Date(Date.now() + 60_000) }, new Date())
+    const attempts = t.capture(files, 'markVerifying', files.markVerifying)
+    const completing = client.complete(begun, parts)
+    let count = 0
+    await until(() => (count += attempts().length) > 1)
+    await files.releaseToPending(idOf(begun), 'other', new Date(), new Date())
+    t.equal((await completing).statusCode, 200)
+    await until(() => busy.services.background.size === 0)
+    t.equal((await files.find(idOf(begun), { tenant: '', owner: 'ada' }))?.status, 'ready')
   })
 
   t.test('I1: the URL of a part never outlives the deadline of its row, and one write covers many', async t => {
