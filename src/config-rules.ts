@@ -98,6 +98,7 @@ export function checkCookieName (name: string, value: string, problems: string[]
 
 export function checkDatabaseUrl (value: string, problems: string[]): string {
   if (!/^(sqlite:.|postgres(ql)?:\/\/.)/.test(value)) problems.push('DATABASE_URL must begin with "sqlite:" and a path, or be a postgres:// URL')
+  else if (!value.startsWith('sqlite:') && !URL.canParse(value)) problems.push('DATABASE_URL is no URL: in user and password, "@", ":", "/", "?", "#" and "%" are written as %40, %3A, %2F, %3F, %23 and %25')
   return value
 }
 

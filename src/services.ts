@@ -75,7 +75,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
     if (config.database.migrateAtStart) {
       const migrations = await migrateAt(config.database.url, database)
       if (migrations.length > 0) log.info({ migrations }, 'migrated the database')
-    } else if (!await isMigrated(database)) {
+    } else if (!await isMigrated(database).catch((cause: unknown) => { throw new Error('The database of DATABASE_URL does not answer', { cause }) })) {
       throw new Error('The database lacks migrations: run "presignd migrate", or set DATABASE_MIGRATE=true')
     }
     const now = (): Date => new Date()

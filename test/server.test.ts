@@ -1,5 +1,5 @@
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../src/config.js'
@@ -40,6 +40,15 @@ t.test('T34: a Redis that is not there stops neither the start nor a request', a
   const { url, output } = await serve(t, { REDIS_URL: 'redis://127.0.0.1:1' })
   t.equal((await fetch(`${url}/policies`, { headers: { authorization: `Bearer ${await createTestToken('ada')}` } })).status, 200)
   t.ok(await output(/Redis/), 'the log tells')
+})
+
+t.test('T28: a Redis that refuses the password does not get it into the log', async t => {
+  const refusing = createTcpServer(socket => socket.on('error', () => {}).on('data', () => socket.write('-WRONGPASS invalid username-password pair or user is disabled.\r\n')))
+  await new Promise<void>(resolve => { refusing.listen(0, '127.0.0.1', resolve) })
+  t.teardown(() => { refusing.close() })
+  const { output, stdout } = await serve(t, { REDIS_URL: `redis://:hunter2@127.0.0.1:${(refusing.address() as AddressInfo).port}` })
+  t.ok(await output(/WRONGPASS/), 'the log tells')
+  t.notMatch(stdout(), /hunter2/)
 })
 
 t.test('F32: SIGTERM under load drops no request', async t => {
@@ -156,6 +165,33 @@ t.test('presignd token prints a token and only that', async t => {
     const bad = runCli(t, ['token', ...args], env)
     t.equal(await bad.ended, 1, args.join(' '))
     t.equal(bad.stdout(), '')
+  }
+})
+
+t.test('a command without arguments does nothing when it gets some', async t => {
+  const env = { ...await testEnvironment(t), ...good }
+  for (const args of [['sweep', '--dry-run'], ['migrate', 'now'], ['serve', '--port', '1'], ['iam', 'x'], ['webhooks', 'deliver', 'now']]) {
+    const running = runCli(t, args, env)
+    t.equal(await running.ended, 1, args.join(' '))
+    t.match(running.stderr(), args[0] === 'webhooks' ? 'presignd: usage:' : `presignd: ${args[0]} takes no arguments, and got ${args.slice(1).join(' ')}\n`)
+    t.equal(running.stdout(), '')
+  }
+  const running = runCli(t, ['migrate', '--help'], env)
+  t.equal(await running.ended, 0)
+  t.match(running.stderr(), /Usage: presignd/)
+  t.equal(running.stdout(), '', 'and nothing is migrated')
+})
+
+t.test('what keeps the service from starting is told by its variable', async t => {
+  for (const [env, line] of [
+    [{ DATABASE_URL: 'postgres://127.0.0.1:1/files', DATABASE_MIGRATE: 'false' }, /^presignd: The database of DATABASE_URL does not answer: .*ECONNREFUSED/],
+    [{ DATABASE_URL: 'postgres://127.0.0.1:1/files' }, /^presignd: The database of DATABASE_URL could not be migrated: .*ECONNREFUSED/],
+    [{ HOST: '203.0.113.9' }, /^presignd: 203\.0\.113\.9 is no address of this machine: choose another with HOST\n$/],
+    [{ HOST: 'nowhere.invalid' }, /^presignd: nowhere\.invalid is no address of this machine: choose another with HOST\n$/]
+  ] as const) {
+    const running = runCli(t, ['serve'], { ...await testEnvironment(t), ...good, ...env })
+    t.equal(await running.ended, 1)
+    t.match(running.stderr(), line)
   }
 })
 

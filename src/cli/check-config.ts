@@ -7,6 +7,7 @@ type Env = Readonly<Record<string, string | undefined>>
 const FIT = 0
 const UNFIT = 1
 
+const SECRET = '[secret]'
 /** Secrets as a whole, and addresses that may hold one. */
 const SECRETS = new Set(['JWT_SECRET', 'EVENTS_TOKEN', 'CLOUDFRONT_PRIVATE_KEY'])
 const ADDRESSES = new Set(['DATABASE_URL', 'REDIS_URL'])
@@ -31,7 +32,7 @@ export function checkConfig (env: Env): number {
   }
   const config = collect(() => loadConfig(env))
   // The policies are looked at also when a variable is wrong, so that nobody has to come back for them.
-  const policySet = collect(() => loadPolicies(env['POLICIES_FILE'] ?? Environment.properties.POLICIES_FILE.default as string, config ?? standIn(env)))
+  const policySet = collect(() => loadPolicies(env['POLICIES_FILE'] || Environment.properties.POLICIES_FILE.default as string, config ?? standIn(env)))
   if (config && policySet && problems.length === 0) {
     process.stdout.write(`${JSON.stringify({ variables: describeVariables(env), policies: Object.fromEntries([...policySet.policies].map(([name, policy]) => [name, { ...policy, requiredClaims: Object.fromEntries(policy.requiredClaims) }])) }, null, 2)}\n`)
     for (const warning of config.warnings) process.stderr.write(`presignd: ${warning}\n`)
@@ -59,12 +60,15 @@ function standIn (env: Env): Pick<Config, 'uploadUrlTtlSeconds' | 'downloadUrlTt
 function describeVariables (env: Env): Record<string, unknown> {
   return Object.fromEntries(Object.entries(Environment.properties).map(([name, schema]) => {
     const value = env[name] || undefined
-    if (SECRETS.has(name) && value !== undefined) return [name, '[secret]']
+    if (SECRETS.has(name) && value !== undefined) return [name, SECRET]
     if (ADDRESSES.has(name) && value !== undefined) return [name, withoutPassword(value)]
     return [name, value ?? (env[`${name}_FILE`] ? `[from ${env[`${name}_FILE`]}]` : schema.default ?? null)]
   }))
 }
 
+/** The password of `user:password@`, which the last `@` before the path ends, and those among the parameters. */
 function withoutPassword (address: string): string {
-  return URL.canParse(address) ? address.replace(/^([a-z+]+:\/\/[^/@]*?:)[^@]*@/i, '$1[secret]@') : address
+  if (address.startsWith('sqlite:')) return address
+  if (!URL.canParse(address)) return SECRET
+  return address.replace(/^([a-z+]+:\/\/[^/?#:]*:)[^/?#]*@/i, `$1${SECRET}@`).replace(/([?&][^=&#]*pass[^=&#]*=)[^&#]*/gi, `$1${SECRET}`)
 }

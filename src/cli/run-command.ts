@@ -1,3 +1,4 @@
+import { ConfigError } from '../config.js'
 import { explainStartError } from './explain-start-error.js'
 
 const usage = `Usage: presignd <command>
@@ -16,11 +17,19 @@ const usage = `Usage: presignd <command>
 
 All variables are in .env.example.`
 
+/** They do something at once: whoever asks them for help, or for a trial run, must not find it done. */
+const WITHOUT_ARGUMENTS = new Set(['serve', 'migrate', 'sweep', 'iam'])
+
 /** What `presignd` does: `args` are those behind its name. Ends the process when the command failed. */
 export async function runCommand ([command, ...args]: readonly string[]): Promise<void> {
   // The SDK's notice about Node 20 would be the first thing that an operator reads, at every start.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
   try {
+    if (args.length > 0 && WITHOUT_ARGUMENTS.has(command ?? '')) {
+      if (!args.includes('--help')) throw new ConfigError([`${command} takes no arguments, and got ${args.join(' ')}`])
+      explainUsage()
+      return
+    }
     // Each command loads what it needs and no more.
     switch (command) {
       case 'serve': await (await import('./serve.js')).serve(process.env); break

@@ -10,9 +10,10 @@ const USAGE = 'usage: presignd webhooks deliver | replay ID | enable NAME'
  * @param args `deliver` sends what is due and forgets what is old, `replay ID` makes an event due again, and
  *   `enable NAME` takes up a webhook that answered 410
  */
-export async function manageWebhooks (env: Readonly<Record<string, string | undefined>>, [action, name]: readonly string[]): Promise<void> {
+export async function manageWebhooks (env: Readonly<Record<string, string | undefined>>, args: readonly string[]): Promise<void> {
+  const [action, name] = args
   const run = ACTIONS.get(action ?? '')
-  if (!run || (action !== 'deliver' && name === undefined)) throw new ConfigError([USAGE])
+  if (!run || args.length !== (action === 'deliver' ? 1 : 2)) throw new ConfigError([USAGE])
   const services = await createServices(loadConfig({ ...env, LOG_LEVEL: env['LOG_LEVEL'] ?? 'warn' }))
   try {
     process.stdout.write(`${await run(services, name ?? '')}\n`)

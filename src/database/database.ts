@@ -77,7 +77,7 @@ const POSTGRES_OUTAGE = /^(08...|25006|40...|53...|57...|58...)$/
 const SQLITE_OUTAGE = new Set([5, 8, 10, 13, 14])
 /** The same in words: the package for Node 20 leaves the number out where a statement returns rows. */
 const SQLITE_OUTAGE_WORDS = /^(database is locked|attempt to write a readonly database|disk I\/O error|database or disk is full|unable to open database file)/
-const NETWORK_OUTAGE = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT'])
+const NETWORK_OUTAGE = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'EHOSTDOWN', 'ENETUNREACH', 'ENETDOWN', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT'])
 
 function isOutage (error: unknown): boolean {
   if (!(error instanceof Error)) return false

@@ -36,7 +36,7 @@ export async function migrate (database: Kysely<Database>): Promise<string[]> {
     if (error) throw await findConflict(database) ?? error
     return (results ?? []).map(result => result.migrationName)
   } catch (error) {
-    throw new Error('The database could not be migrated', { cause: error })
+    throw new Error('The database of DATABASE_URL could not be migrated', { cause: error })
   }
 }
 

@@ -34,7 +34,11 @@ async function openPool (url: string, { onError, isMigrating }: PostgresOptions)
     types: { getTypeParser: (oid, format) => oid === INT8 ? Number : pg.types.getTypeParser(oid, format) }
   })
   // Without a listener on the pool and on each client, Node ends the process when PostgreSQL restarts.
-  const onBroken = (error: Error): void => onError(error, 'a database connection broke')
+  const onBroken = (error: Error & { client?: unknown }): void => {
+    // The pool hangs the whole connection on it, with what cancels its statements: nothing for a log.
+    delete error.client
+    onError(error, 'a database connection broke')
+  }
   pool.on('error', onBroken)
   pool.on('connect', client => { client.on('error', onBroken) })
   usePreparedStatements(pool, error => onError(error, 'a pooler mislays prepared statements: PostgreSQL is sent each anew from now on, which takes it longer'))

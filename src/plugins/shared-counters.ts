@@ -33,12 +33,17 @@ export async function connectSharedCounters (url: string, onChange: (isThere: bo
     isThere = now
   }
   // Without a listener a lost connection would end the process.
-  redis.on('error', (cause: Error) => change(false, cause)).on('ready', () => change(true))
-  await redis.connect().catch((cause: Error) => change(false, cause))
+  redis.on('error', (cause: Error) => change(false, withoutCommand(cause))).on('ready', () => change(true))
+  await redis.connect().catch((cause: Error) => change(false, withoutCommand(cause)))
   return {
     Store: storeIn(redis),
     close: () => redis.disconnect()
   }
+}
+
+/** The package hangs the command on its error, which at the start is AUTH with the password. */
+function withoutCommand ({ message, code }: NodeJS.ErrnoException): Error {
+  return Object.assign(new Error(message), code !== undefined && { code })
 }
 
 function storeIn (redis: Redis): FastifyRateLimitStoreCtor {

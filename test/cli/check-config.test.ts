@@ -32,6 +32,25 @@ t.test('presignd config check prints what is set and what is not, without a secr
   t.notOk(running.stdout().includes(SECRET))
 })
 
+for (const [address, shown] of [
+  ['postgres://service:hunter2@3x7Y@db/files', 'postgres://service:[secret]@db/files'],
+  ['postgres://service@db/files?sslmode=require&password=hunter2', 'postgres://service@db/files?sslmode=require&password=[secret]'],
+  ['postgres://db/files?sslpassword=hunter2&user=a', 'postgres://db/files?sslpassword=[secret]&user=a'],
+  ['sqlite:/var/lib/presignd/a.db', 'sqlite:/var/lib/presignd/a.db']
+] as const) {
+  t.test(`presignd config check shows ${shown}`, async t => {
+    const running = check(t, { DATABASE_URL: address, REDIS_URL: 'redis://cache/0?password=hunter2' })
+    t.equal(await running.ended, 0, running.stderr())
+    t.match(JSON.parse(running.stdout()).variables, { DATABASE_URL: shown, REDIS_URL: 'redis://cache/0?password=[secret]' })
+  })
+}
+
+t.test('an empty POLICIES_FILE counts as unset', async t => {
+  const running = check(t, { POLICIES_FILE: '' })
+  t.equal(await running.ended, 1)
+  t.match(running.stderr(), /^presignd: POLICIES_FILE: ENOENT: .*policies\.yaml/)
+})
+
 t.test('a key of CloudFront is a secret, and a name that only looks like one of its variables is told', async t => {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
   const env = { DOWNLOAD_SIGNER: 'cloudfront', CLOUDFRONT_URL: 'https://d111111abcdef8.cloudfront.net', CLOUDFRONT_KEY_PAIR_ID: 'K2JCJMDEHXQW5F', CLOUDFRONT_PRIVATE_KEY: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() }

@@ -171,7 +171,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
       await migrate(other)
       t.fail('it was migrated')
     } catch (error) {
-      t.strictSame(explainStartError(error), [`The database could not be migrated: it has 9999-later, which this version does not know, and lacks ${all.slice(-2).join(', ')}: start the version that has made it, or give this one a database of its own`])
+      t.strictSame(explainStartError(error), [`The database of DATABASE_URL could not be migrated: it has 9999-later, which this version does not know, and lacks ${all.slice(-2).join(', ')}: start the version that has made it, or give this one a database of its own`])
     }
   })
 

@@ -62,6 +62,6 @@ t.test('a service that does not start while it is built is built nevertheless, a
   rmSync(join(folder, 'service.v8'))
   const running = node(t, ['--import', 'data:text/javascript,process.getBuiltinModule=undefined', join(folder, 'compile-ahead.js')])
   t.equal(await running.ended, 0)
-  t.match(running.stderr(), /^presignd: starts will take longer, since the service did not start while it was built: The database could not be migrated: Cannot find module '@photostructure\/sqlite'/)
+  t.match(running.stderr(), /^presignd: starts will take longer, since the service did not start while it was built: The database of DATABASE_URL could not be migrated: Cannot find module '@photostructure\/sqlite'/)
   t.ok(existsSync(join(folder, 'service.v8')))
 })
