@@ -1,5 +1,5 @@
 import { KeyObject } from 'node:crypto'
-import { createLocalJWKSet, createRemoteJWKSet, customFetch, errors as joseErrors, type JSONWebKeySet, type JWTHeaderParameters } from 'jose'
+import { createRemoteJWKSet, errors as joseErrors, type JWTHeaderParameters } from 'jose'
 import { ApiError } from '../errors.js'
 
 /** How long keys are used before they are fetched again: a key that was taken out is refused after that. */
@@ -45,21 +45,13 @@ export function createKeySet ({ issuer, jwksUrl, now }: KeySetOptions): KeySet {
   async function load (): Promise<void> {
     remote ??= createRemoteJWKSet(new URL(jwksUrl ?? await discoverJwksUrl(issuer)), {
       timeoutDuration: FETCH_TIMEOUT_MS,
-      cooldownDuration: COOLDOWN_MS,
-      // Age is handled here, where old keys can outlive an outage.
+      // Age and pauses are handled here: old keys can outlive an outage, and what failed is not repeated for each token.
       cacheMaxAge: Infinity,
-      // A fetch that jose makes by itself, for a key id it does not know, makes the keys fresh too.
-      [customFetch]: async (url, options) => {
-        const response = await fetch(url, options)
-        if (response.status === 200) {
-          // What is no key set, as a page that says "maintenance", throws: then the keys at hand grow older.
-          createLocalJWKSet(await response.clone().json() as JSONWebKeySet)
-          loadedAt = now().getTime()
-        }
-        return response
-      }
+      cooldownDuration: Infinity
     })
+    // It takes no page that says "maintenance" for keys: then those at hand grow older.
     await remote.reload()
+    loadedAt = now().getTime()
   }
 
   /** One fetch at a time; after a failure none for a while. */
@@ -72,6 +64,24 @@ export function createKeySet ({ issuer, jwksUrl, now }: KeySetOptions): KeySet {
     await loading
   }
 
+  const age = (): number => now().getTime() - loadedAt
+
+  async function findAtHand (header: JWTHeaderParameters): Promise<string | null> {
+    if (!remote || age() > MAX_STALE_MS) throw unavailable(failure)
+    try {
+      const key = await remote(header)
+      let pem = pems.get(key)
+      if (pem === undefined) {
+        pem = KeyObject.from(key).export({ type: 'spki', format: 'pem' }).toString()
+        pems.set(key, pem)
+      }
+      return pem
+    } catch (error) {
+      if (isUnknownKey(error)) return null
+      throw unavailable(error)
+    }
+  }
+
   return {
     isLoaded: () => loadedAt > -Infinity,
 
@@ -81,20 +91,13 @@ export function createKeySet ({ issuer, jwksUrl, now }: KeySetOptions): KeySet {
     },
 
     async findKey (header) {
-      if (now().getTime() - loadedAt > FRESH_MS) await refresh()
-      if (!remote || now().getTime() - loadedAt > MAX_STALE_MS) throw unavailable(failure)
-      try {
-        const key = await remote(header as JWTHeaderParameters)
-        let pem = pems.get(key)
-        if (pem === undefined) {
-          pem = KeyObject.from(key).export({ type: 'spki', format: 'pem' }).toString()
-          pems.set(key, pem)
-        }
-        return pem
-      } catch (error) {
-        if (isUnknownKey(error)) return null
-        throw unavailable(error)
-      }
+      if (age() > FRESH_MS) await refresh()
+      const pem = await findAtHand(header)
+      if (pem !== null || age() < COOLDOWN_MS) return pem
+      // It may be new. Whether it is, only an issuer that answers can tell.
+      await refresh()
+      if (failedAt > loadedAt) throw unavailable(failure)
+      return await findAtHand(header)
     }
   }
 }
@@ -108,7 +111,7 @@ async function discoverJwksUrl (issuer: string): Promise<string> {
   return document.jwks_uri
 }
 
-/** The issuer has answered, and what the token names is not among its keys. */
+/** What the token names is not among the keys at hand. */
 function isUnknownKey (error: unknown): boolean {
   return error instanceof joseErrors.JWKSNoMatchingKey || error instanceof joseErrors.JWKSMultipleMatchingKeys || error instanceof joseErrors.JOSENotSupported
 }

@@ -195,6 +195,31 @@ t.test('public keys', async t => {
     t.match(reply.headers['retry-after'], /^\d+$/)
   })
 
+  await t.test('T4, F39: while the issuer is down, fifty unknown key ids cause one request in half a minute, known keys serve, and a new key is found once it is back', async t => {
+    const fresh = await start(t)
+    t.teardown(() => { issuer.isDown = false; issuer.remove('late'); offset = 0 })
+    const exp = Math.floor(Date.now() / 1000) + 7200
+    const known = await sign(rsa, 'RS256', 'rsa', { exp })
+    t.equal((await ask(fresh, known)).statusCode, 200)
+    const late = await issuer.add('late', generateKeyPairSync('ed25519'))
+    issuer.isDown = true
+    const [, payload, signature] = known.split('.')
+    const forge = (index: number) => `${base64url({ alg: 'RS256', kid: `forged-${index}` })}.${payload}.${signature}`
+    for (const seconds of [31, 62]) {
+      offset = seconds * 1000
+      const before = issuer.requests.length
+      const replies = await Promise.all(Array.from({ length: 25 }, async (_, index) => await ask(fresh, forge(index))))
+      for (let index = 25; index < 50; index++) replies.push(await ask(fresh, forge(index)))
+      t.strictSame([...new Set(replies.map(reply => reply.json().code))], ['AUTH_UNAVAILABLE'], 'whether they are the issuer\'s, nobody can tell')
+      t.equal(issuer.requests.length - before, 1, `after ${seconds} seconds`)
+      t.equal((await ask(fresh, known)).statusCode, 200)
+    }
+    issuer.isDown = false
+    offset = 93_000
+    t.equal((await ask(fresh, await sign(late, 'EdDSA', 'late', { exp }))).statusCode, 200)
+    await refuses(t, fresh, forge(0), 'now it can be told')
+  })
+
   for (const [name, body] of [['a page', '<html>maintenance</html>'], ['JSON that is no key set', '{"message":"maintenance"}'], ['a list of something else', '{"keys":["maintenance"]}']] as const) {
     await t.test(`F39: an issuer that answers 200 with ${name} is as good as down: known keys serve, and not for ever`, async t => {
       const fresh = await start(t)
