@@ -103,6 +103,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   await app.register(health, {
     isDatabaseReady: async () => await isMigrated(services.database),
     isBucketReachable: async () => await services.objectStorage.isReachable(config.s3.bucket),
+    areKeysAvailable: app.areKeysAvailable,
     now: services.now,
     isDraining
   })

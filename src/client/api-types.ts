@@ -33,7 +33,7 @@ export interface paths {
     };
     /**
          * Can the process do its work?
-         * @description The database answers and is migrated, and the process is not shutting down. The bucket is told as a detail and does not fail it.
+         * @description The database answers and is migrated, and the process is not shutting down. The bucket, and the keys of the issuer where there is one, are told as details and do not fail it.
          */
     get: operations['getReadiness'];
     put?: never;
@@ -975,6 +975,8 @@ export interface components {
         database: 'ok';
         /** @enum {string} */
         bucket: 'ok' | 'unreachable';
+        /** @enum {string} */
+        keys?: 'ok' | 'unavailable';
       };
     };
     /** @description What became of one event at one webhook. */

@@ -12,6 +12,10 @@ declare module '@fastify/jwt' {
   interface FastifyJWT { payload: Record<string, unknown>, user: User }
 }
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** Whether the keys of the issuer are at hand, which is not waited for; null with a shared secret. */
+    readonly areKeysAvailable: (() => boolean) | null
+  }
   interface FastifyContextConfig {
     /**
      * Every route asks for a token unless it says otherwise here. With `optional`, one that is sent must be good;
@@ -44,6 +48,7 @@ export const authentication = fastifyPlugin(async (app: FastifyInstance, options
   const { keys } = options
   const hasOwnAudienceClaim = options.audiences !== undefined && options.audienceClaim !== 'aud'
   const keySet = 'secret' in keys ? null : createKeySet({ ...keys, now: options.now })
+  app.decorate('areKeysAvailable', keySet && (() => keySet.isAvailable()))
   const usedKeys = new WeakMap<FastifyRequest, NonNullable<VerifiedToken<User>['key']>>()
   const verified = createVerifiedTokens<User>(options)
   await app.register(jwt, {

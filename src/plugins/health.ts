@@ -10,6 +10,8 @@ export interface HealthOptions {
   /** Rejects when the database does not answer; false when migrations are missing. */
   readonly isDatabaseReady: () => Promise<boolean>
   readonly isBucketReachable: () => Promise<boolean>
+  /** Null where tokens are checked with a shared secret. */
+  readonly areKeysAvailable: (() => boolean) | null
   readonly isDraining: () => boolean
   readonly now: () => Date
 }
@@ -22,14 +24,14 @@ const BUCKET_PATIENCE_MS = 500
 const Health = Type.Object({ status: StringEnum(['ok']) }, { $id: 'Health' })
 const Readiness = Type.Object({
   status: StringEnum(['ok']),
-  detail: Type.Object({ database: StringEnum(['ok']), bucket: StringEnum(['ok', 'unreachable']) })
+  detail: Type.Object({ database: StringEnum(['ok']), bucket: StringEnum(['ok', 'unreachable']), keys: Type.Optional(StringEnum(['ok', 'unavailable'])) })
 }, { $id: 'Readiness' })
 
 /**
- * `/livez`: this process turns. `/readyz`: it can do its work. An unreachable bucket is told and does not fail
- * it, since an outage that all replicas share must not take them all out of service.
+ * `/livez`: this process turns. `/readyz`: it can do its work. An unreachable bucket, or an issuer whose keys are not
+ * at hand, is told and does not fail it, since an outage that all replicas share must not take them all out of service.
  */
-export const health = fastifyPlugin(async (app: FastifyInstance, { isDatabaseReady, isBucketReachable, isDraining, now }: HealthOptions) => {
+export const health = fastifyPlugin(async (app: FastifyInstance, { isDatabaseReady, isBucketReachable, areKeysAvailable, isDraining, now }: HealthOptions) => {
   app.addSchema(Health)
   app.addSchema(Readiness)
   let asked: { readonly at: number, readonly answer: Promise<void> } | undefined
@@ -51,11 +53,11 @@ export const health = fastifyPlugin(async (app: FastifyInstance, { isDatabaseRea
 
   app.get('/readyz', {
     config: { authentication: 'none' },
-    schema: { operationId: 'getReadiness', tags: ['health'], summary: 'Can the process do its work?', description: 'The database answers and is migrated, and the process is not shutting down. The bucket is told as a detail and does not fail it.', security: [], response: { 200: { description: 'It can.', ...Type.Ref('Readiness') }, ...problemResponses([], { isAuthenticated: false }) } }
+    schema: { operationId: 'getReadiness', tags: ['health'], summary: 'Can the process do its work?', description: 'The database answers and is migrated, and the process is not shutting down. The bucket, and the keys of the issuer where there is one, are told as details and do not fail it.', security: [], response: { 200: { description: 'It can.', ...Type.Ref('Readiness') }, ...problemResponses([], { isAuthenticated: false }) } }
   }, async () => {
     if (isDraining()) throw new ApiError('NOT_READY', 'The process is shutting down.')
     const isReady = await isDatabaseReady().catch((cause: unknown) => { throw new ApiError('NOT_READY', 'The database does not answer.', { cause, retryAfterSeconds: 2 }) })
     if (!isReady) throw new ApiError('NOT_READY', 'The database lacks migrations: run "presignd migrate".')
-    return { status: 'ok' as const, detail: { database: 'ok' as const, bucket: await bucketState() } }
+    return { status: 'ok' as const, detail: { database: 'ok' as const, bucket: await bucketState(), ...(areKeysAvailable && { keys: areKeysAvailable() ? 'ok' as const : 'unavailable' as const }) } }
   })
 }, { name: 'health' })

@@ -24,8 +24,8 @@ export interface KeySet {
    * @throws {ApiError} AUTH_UNAVAILABLE when the keys cannot be fetched and none are fresh enough
    */
   findKey (header: { readonly kid?: string, readonly alg: string }): Promise<string | null>
-  /** Whether keys are at hand, for the detail of `/readyz`. */
-  isLoaded (): boolean
+  /** Whether tokens can be checked, for the detail of `/readyz`. Keys that are due are fetched meanwhile, and nobody waits for them. */
+  isAvailable (): boolean
   /**
    * What the issuer publishes at this moment, for people who look for a mistake.
    * @throws what kept the keys from being fetched
@@ -65,9 +65,10 @@ export function createKeySet ({ issuer, jwksUrl, now }: KeySetOptions): KeySet {
   }
 
   const age = (): number => now().getTime() - loadedAt
+  const isUsable = (): boolean => age() <= MAX_STALE_MS
 
   async function findAtHand (header: JWTHeaderParameters): Promise<string | null> {
-    if (!remote || age() > MAX_STALE_MS) throw unavailable(failure)
+    if (!remote || !isUsable()) throw unavailable(failure)
     try {
       const key = await remote(header)
       let pem = pems.get(key)
@@ -83,7 +84,11 @@ export function createKeySet ({ issuer, jwksUrl, now }: KeySetOptions): KeySet {
   }
 
   return {
-    isLoaded: () => loadedAt > -Infinity,
+    isAvailable () {
+      // It never fails.
+      if (age() > FRESH_MS) refresh().catch(() => {})
+      return isUsable()
+    },
 
     async fetchKeys () {
       await load()

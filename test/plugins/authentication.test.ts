@@ -6,6 +6,7 @@ import { exportJWK, SignJWT, type JWK } from 'jose'
 import { ApiError } from '../../src/errors.js'
 import { AUDIENCE, createTestToken, SECRET, startService, type TestService } from '../helpers/service.js'
 import { startTestS3 } from '../helpers/s3.js'
+import { until } from '../helpers/until.js'
 
 const s3 = await startTestS3(t)
 
@@ -250,6 +251,31 @@ t.test('public keys', async t => {
     offset = 0
   })
 
+  await t.test('F39: whether keys are at hand is a detail of /readyz, which fetches those that are due and waits for none', async t => {
+    t.teardown(() => { issuer.isDown = false; issuer.isSilent = false; offset = 0 })
+    issuer.isDown = true
+    const fresh = await start(t)
+    const keys = async () => {
+      const reply = await fresh.call('GET', '/readyz')
+      t.equal(reply.statusCode, 200)
+      return reply.json().detail.keys
+    }
+    t.equal(await keys(), 'unavailable', 'nothing was known')
+    issuer.isDown = false
+    await until(async () => {
+      offset += 31_000
+      return await keys() === 'ok'
+    })
+    const before = issuer.requests.length
+    offset += 11 * 60_000
+    issuer.isSilent = true
+    t.same(await Promise.all([keys(), keys()]), ['ok', 'ok'], 'what is known is good for an hour')
+    offset += 60 * 60_000
+    t.equal(await keys(), 'unavailable')
+    await until(() => issuer.requests.length > before)
+    t.equal(issuer.requests.length - before, 1, 'and the issuer is not asked by each')
+  })
+
   await t.test('F40: a new key is found by one request, and a key that was taken out is refused once the old set is too old', async t => {
     const fresh = await start(t)
     t.equal((await ask(fresh, await sign(rsa, 'RS256', 'rsa'))).statusCode, 200)
@@ -293,6 +319,8 @@ interface Issuer {
   readonly url: string
   readonly requests: string[]
   isDown: boolean
+  /** It takes requests and never answers. */
+  isSilent: boolean
   claimsToBe?: string
   /** Instead of its keys. */
   says?: string
@@ -306,6 +334,7 @@ async function startIssuer (t: Test): Promise<Issuer> {
   const keys = new Map<string, { jwk: JWK, publicKey: KeyObject }>()
   const server: Server = createServer((request, reply) => {
     issuer.requests.push(request.url ?? '')
+    if (issuer.isSilent) return
     if (issuer.isDown) reply.writeHead(500).end()
     else if (request.url === '/keys') reply.end(issuer.says ?? JSON.stringify({ keys: [...keys.values()].map(({ jwk }) => jwk) }))
     else reply.end(JSON.stringify({ issuer: issuer.claimsToBe ?? issuer.url, jwks_uri: `${issuer.url}/keys` }))
@@ -316,6 +345,7 @@ async function startIssuer (t: Test): Promise<Issuer> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests: [],
     isDown: false,
+    isSilent: false,
     async add (kid, { privateKey, publicKey }) {
       keys.set(kid, { jwk: { ...await exportJWK(publicKey), kid, use: 'sig' }, publicKey })
       return privateKey
