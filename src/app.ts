@@ -21,6 +21,7 @@ import { openapi } from './plugins/openapi.js'
 import { Problem } from './problem-schemas.js'
 import { addressRateLimit, userRateLimit } from './plugins/rate-limits.js'
 import { requestLog } from './plugins/request-log.js'
+import { requestRules } from './plugins/request-rules.js'
 import { requestSpans } from './plugins/request-spans.js'
 import { securityHeaders } from './plugins/security-headers.js'
 import { policyRoutes } from './policies/routes.js'
@@ -68,6 +69,8 @@ export async function buildApp (services: Services, { isDraining = () => false, 
     genReqId: requestIds(config.trustProxy),
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: 30_000,
+    // A request without one is refused as a problem.
+    http: { requireHostHeader: false },
     return503OnClosing: false,
     exposeHeadRoutes: false,
     frameworkErrors: sendProblem,
@@ -86,6 +89,7 @@ export async function buildApp (services: Services, { isDraining = () => false, 
   if (services.tracing) await app.register(requestSpans, { startRequest: services.tracing.startRequest })
   await app.register(requestLog, { isDraining, onRequest: services.metrics.request })
   await app.register(securityHeaders)
+  await app.register(requestRules)
   await app.register(cors, corsOptions(config))
   await app.register(addressRateLimit, config.rateLimits)
   await app.register(authentication, {

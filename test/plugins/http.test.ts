@@ -83,6 +83,11 @@ t.test('every error is a problem of RFC 9457', async t => {
     ['garbage instead of HTTP', 'INVALID_REQUEST', 'GARBAGE\r\n\r\n'],
     ['headers of 20 kB', 'HEADERS_TOO_LARGE', `GET /livez HTTP/1.1\r\nhost: a\r\nx: ${'a'.repeat(20_000)}\r\n\r\n`],
     ['a bad URL over a socket', 'INVALID_REQUEST', 'GET /a/%zz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n'],
+    ['HTTP/1.1 without a Host', 'INVALID_REQUEST', 'GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n'],
+    ['an expectation that nobody knows', 'INVALID_REQUEST', 'POST /uploads HTTP/1.1\r\nhost: a\r\nexpect: foo\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}'],
+    ['OPTIONS of the server as a whole', 'NOT_FOUND', 'OPTIONS * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n'],
+    ['OPTIONS of an address', 'NOT_FOUND', 'OPTIONS /files HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n'],
+    ['half a preflight', 'NOT_FOUND', 'OPTIONS /files HTTP/1.1\r\nhost: a\r\norigin: https://app.example\r\nconnection: close\r\n\r\n'],
     ['two lengths, as request smuggling has them', 'INVALID_REQUEST', 'POST /uploads HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n']
   ]
   for (const [name, code, bytes] of socketRequests) {
@@ -91,6 +96,13 @@ t.test('every error is a problem of RFC 9457', async t => {
       check(t, { status: Number(head.split(' ')[1]), type: /content-type: (\S+)/i.exec(head)?.[1], body }, code)
     })
   }
+
+  t.test('HTTP/1.0 needs no Host, and 100-continue is met', async t => {
+    t.match(await raw(service, 'GET /livez HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /)
+    const body = JSON.stringify(pictureBody)
+    const reply = await raw(service, `POST /uploads HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${ada}\r\nexpect: 100-continue\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
+    t.match(reply, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 201 /)
+  })
 
   t.test('says which fields are wrong', async t => {
     const { errors } = (await service.call('POST', '/uploads', { token: ada, body: { policy: 'pictures', contentType: 5, sizeBytes: 1, what: 1 } })).json()
