@@ -131,7 +131,7 @@ function corsOptions ({ corsOrigins, uppyCookie }: Config): FastifyCorsOptions |
     origin: [...corsOrigins],
     methods: ['GET', 'POST', 'PATCH', 'DELETE'],
     allowedHeaders: ['authorization', 'content-type', 'idempotency-key', 'x-request-id'],
-    exposedHeaders: ['etag', 'location', 'link', 'retry-after', 'x-request-id', 'ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset'],
+    exposedHeaders: ['etag', 'location', 'link', 'retry-after', 'x-request-id', 'idempotency-replayed', 'ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset'],
     maxAge: 600
   }
   if (uppyCookie === undefined) return options

@@ -115,7 +115,10 @@ t.test('every error is a problem of RFC 9457', async t => {
   })
 })
 
-interface Described { readonly parameters?: ReadonlyArray<{ readonly name: string, readonly in: string, readonly schema: { readonly type?: string } }> }
+interface Described {
+  readonly parameters?: ReadonlyArray<{ readonly name: string, readonly in: string, readonly schema: { readonly type?: string } }>
+  readonly responses: Readonly<Record<string, { readonly headers?: Readonly<Record<string, unknown>> }>>
+}
 
 for (const engine of ENGINES) {
   t.test(`control characters in what a database is asked for are refused (${engine})`, async t => {
@@ -232,6 +235,11 @@ t.test('T36: only listed origins may call from a page', async t => {
   t.equal((await get('https://app.example.evil'))['access-control-allow-origin'], undefined)
   const listed = await get('https://app.example')
   t.match(listed, { 'access-control-allow-origin': 'https://app.example', vary: /Origin/, 'access-control-expose-headers': /etag.*location.*retry-after.*x-request-id/ })
+  const exposed = String(listed['access-control-expose-headers']).split(', ')
+  const { paths } = parse(readFileSync('openapi.yaml', 'utf8')) as { paths: Record<string, Record<string, Described>> }
+  const named = Object.values(paths).flatMap(operations => Object.values(operations)).flatMap(({ responses }) => Object.values(responses)).flatMap(({ headers = {} }) => Object.keys(headers))
+  t.ok(named.includes('location'))
+  t.strictSame(named.filter(name => !exposed.includes(name)), [], 'pages can read every header that openapi.yaml names')
   t.equal(listed['access-control-allow-credentials'], undefined)
   const preflight = await service.app.inject({ method: 'OPTIONS', url: '/files/x', headers: { origin: 'https://app.example', 'access-control-request-method': 'PATCH', 'access-control-request-headers': 'authorization,content-type' } })
   t.equal(preflight.statusCode, 204)
