@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
-import { isIP } from 'node:net'
+import { BlockList, isIP } from 'node:net'
 
 // The rules that a schema cannot say. Each adds one line to `problems`, which names the variable and the rule.
 
@@ -86,8 +86,17 @@ export function checkAddressRange (value: string, problems: string[]): string {
   const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && bits > 0 && bits <= (version === 4 ? 32 : 128))
   if (version === 0 || !isPrefix || rest.length > 0) {
     problems.push(`TRUST_PROXY: "${value}" is not an IP address or CIDR range like 10.0.0.0/8 (and /0 would trust everyone)`)
+  } else if (version === 6 && prefix !== undefined && includesAllOfIpv4(address, bits)) {
+    problems.push(`TRUST_PROXY: "${value}" would trust every IPv4 address: they count as ::ffff:0:0/96`)
   }
   return value
+}
+
+function includesAllOfIpv4 (address: string, bits: number): boolean {
+  if (bits > 96) return false
+  const range = new BlockList()
+  range.addSubnet(address, bits, 'ipv6')
+  return range.check('::ffff:0:0', 'ipv6')
 }
 
 /** A token of RFC 6265 section 4.1.1. */

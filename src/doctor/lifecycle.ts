@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { LifecycleRule, NewLifecycleRule } from '../object-storage/bucket-settings.js'
 import { findKeyPrefix, STAGING_PREFIX } from '../policies/object-key.js'
 import { describeError, isUnsupported } from './describe-error.js'
@@ -59,7 +60,8 @@ function missingRules (site: Site, rules: readonly LifecycleRule[]): NewLifecycl
   const parted = [...new Set(site.policies.filter(({ methods }) => methods.includes('multipart')).map(({ keyTemplate }) => findKeyPrefix(keyTemplate)))]
   return [
     ...parted.filter(prefix => !covers(prefix, rule => rule.abortAfterDays !== null))
-      .map(prefix => ({ name: `presignd-parts-${prefix.replace(/[^A-Za-z0-9]+/g, '-')}`, prefix, abortAfterDays: days, expireAfterDays: null })),
+      // Alike prefixes must not give one name: a bucket has no two rules of it.
+      .map(prefix => ({ name: `presignd-parts-${prefix.replace(/[^A-Za-z0-9]+/g, '-')}${hash('sha256', prefix).slice(0, 8)}`, prefix, abortAfterDays: days, expireAfterDays: null })),
     ...(site.usesStaging && !covers(STAGING_PREFIX, rule => rule.expireAfterDays !== null)
       ? [{ name: 'presignd-staging', prefix: STAGING_PREFIX, abortAfterDays: null, expireAfterDays: days }]
       : [])

@@ -1,10 +1,10 @@
 import type { Disposition } from '../policies/policy.js'
 
 /**
- * What a browser may show by itself: nothing here can run script in the bucket's origin. Everything else,
- * SVG and HTML above all, is an attachment whatever was asked for.
+ * What a browser may show by itself: nothing here can run script in the bucket's origin. Everything else, HTML and whatever is
+ * XML by its name (https://mimesniff.spec.whatwg.org/#xml-mime-type), SVG above all, is an attachment whatever was asked for.
  */
-const INLINE_TYPES = /^(image\/(png|apng|jpeg|gif|webp|avif|bmp|heic|heif|tiff|x-icon)|audio\/[a-z0-9.+-]+|video\/[a-z0-9.+-]+|text\/plain|application\/pdf)$/
+const INLINE_TYPES = /^(image\/(png|apng|jpeg|gif|webp|avif|bmp|heic|heif|tiff|x-icon)|(audio|video)\/(?![a-z0-9.+-]*\+xml$)[a-z0-9.+-]+|text\/plain|application\/pdf)$/
 
 export function allowedDisposition (contentType: string, wanted: Disposition): Disposition {
   return wanted === 'inline' && INLINE_TYPES.test(contentType) ? 'inline' : 'attachment'

@@ -88,13 +88,13 @@ export function checkMethod (policy: Policy, request: UploadRequest): UploadMeth
 }
 
 /**
- * True when one of `allowed` is exactly this type or the wildcard of its kind. `image/*` does not include
- * `image/svg+xml`, which is a document that can run script: list it by name.
+ * True when one of `allowed` is exactly this type or the wildcard of its kind. No wildcard includes what ends with `+xml`, as
+ * `image/svg+xml`: such documents can run script. List them by name.
  */
 export function isContentTypeAllowed (allowed: readonly string[], contentType: string): boolean {
   if (!contentTypeRule.test(contentType) || contentType.endsWith('/*')) return false
   if (allowed.includes(contentType)) return true
-  return contentType !== 'image/svg+xml' && allowed.includes(`${contentType.slice(0, contentType.indexOf('/'))}/*`)
+  return !contentType.endsWith('+xml') && allowed.includes(`${contentType.slice(0, contentType.indexOf('/'))}/*`)
 }
 
 function invalid (path: string, message: string): ApiError {

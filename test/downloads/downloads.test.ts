@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { allowedDisposition } from '../../src/downloads/content-disposition.js'
 import { HTML, PDF, png, SVG } from '../helpers/samples.js'
 import { s3Code, send } from '../helpers/send.js'
 import { ENGINES, startService, type Engine } from '../helpers/service.js'
@@ -6,6 +7,12 @@ import { startTestS3 } from '../helpers/s3.js'
 
 const s3 = await startTestS3(t)
 const picture = png()
+
+t.test('T22: no document of XML is shown inline, whatever kind it says it is of', async t => {
+  for (const type of ['video/x+xml', 'audio/x.y+xml', 'image/svg+xml', 'text/html', 'application/xhtml+xml']) t.equal(allowedDisposition(type, 'inline'), 'attachment', type)
+  for (const type of ['video/mp4', 'audio/mpeg', 'audio/x+wav', 'image/png']) t.equal(allowedDisposition(type, 'inline'), 'inline', type)
+  t.equal(allowedDisposition('image/png', 'attachment'), 'attachment')
+})
 
 for (const engine of ENGINES) t.test(engine, async t => await suite(t, engine))
 

@@ -20,6 +20,7 @@ t.test('content types', async t => {
     ['a type with + and .', ['application/*'], 'application/vnd.api+json', true],
     ['T17: a kind that only begins alike', ['image/*'], 'imagex/png', false],
     ['T17: SVG is no image by wildcard', ['image/*'], 'image/svg+xml', false],
+    ['T17: no document of XML is a film by wildcard', ['video/*'], 'video/x+xml', false],
     ['SVG by name', ['image/svg+xml'], 'image/svg+xml', true],
     ['T17: capitals', ['image/png'], 'IMAGE/PNG', false],
     ['T17: a parameter', ['image/png'], 'image/png;x=y', false],

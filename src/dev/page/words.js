@@ -33,7 +33,7 @@ export function explain (problem, { file, policy } = {}) {
 export function findProblem (file, policy) {
   const type = file.type || 'application/octet-stream'
   const isAllowed = policy.contentTypes.some(allowed => allowed === type ||
-    (allowed.endsWith('/*') && type.startsWith(allowed.slice(0, -1)) && type !== 'image/svg+xml'))
+    (allowed.endsWith('/*') && type.startsWith(allowed.slice(0, -1)) && !type.endsWith('+xml')))
   if (!isAllowed) return new Problem('CONTENT_TYPE_NOT_ALLOWED', '')
   if (file.size > policy.maxSizeBytes) return new Problem('FILE_TOO_LARGE', '')
   if (file.size === 0 || file.size < (policy.minSizeBytes ?? 0)) return new Problem('FILE_EMPTY', '')
