@@ -29,6 +29,8 @@ export function createPrometheus (measure: () => Promise<StateOfThings>, now: ()
   const sweeperLag = new Gauge({ name: 'sweeper_lag_seconds', help: 'How long the longest waiting row has waited for the sweeper.', registers })
   const outboxOldest = new Gauge({ name: 'outbox_oldest_seconds', help: 'How old the oldest webhook is that was not delivered yet.', registers })
   const isUp = new Gauge({ name: 'database_up', help: 'Whether the database answered this page.', registers })
+  // A series that begins at 1 has not risen, so that an alert would miss the first one: https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
+  for (const outcome of ['delivered', 'failed', 'dead']) deliveries.inc({ outcome }, 0)
   let measuredAt = -Infinity
 
   async function measureState (): Promise<void> {
@@ -42,8 +44,9 @@ export function createPrometheus (measure: () => Promise<StateOfThings>, now: ()
       outboxOldest.set(state.outboxOldestSeconds)
       isUp.set(1)
     } catch {
-      // An old number that looks like a new one is worse than none.
-      for (const gauge of [files, sweeperLag, outboxOldest]) gauge.reset()
+      // An old number that looks like a new one is worse than none, and so is the 0 that reset() gives a gauge without labels.
+      files.reset()
+      for (const gauge of [sweeperLag, outboxOldest]) gauge.remove()
       isUp.set(0)
     }
   }

@@ -64,6 +64,7 @@ for (const engine of ENGINES) {
       t.equal(page.get('http_server_request_duration_seconds_count{method="POST",route="/uploads/:id/complete",status="200"}'), 1)
       t.equal(page.get('http_server_request_duration_seconds_count{method="POST",route="/uploads",status="415"}'), 1)
       t.equal(page.get('database_up'), 1)
+      for (const outcome of ['delivered', 'failed', 'dead']) t.equal(page.get(`webhook_deliveries_total{outcome="${outcome}"}`), 0, `an alert sees the first one that is ${outcome}`)
       t.ok((page.get('process_cpu_seconds_total') ?? 0) > 0)
     })
 
@@ -82,7 +83,7 @@ for (const engine of ENGINES) {
       await service.services.database.destroy()
       const page = await scrape(service)
       t.equal(page.get('database_up'), 0)
-      t.notOk([...page.keys()].some(name => name.startsWith('files{')))
+      t.strictSame([...page.keys()].filter(name => /^(files|sweeper_lag_seconds|outbox_oldest_seconds)\b/.test(name)), [])
       t.equal(page.get('uploads_total{policy="pictures",outcome="ready"}'), 1)
     })
   })
