@@ -9,7 +9,7 @@ export interface DeliveryReport {
   readonly delivered: number
   /** Attempts that failed and come again. */
   readonly failed: number
-  /** Events that failed for the last time. */
+  /** Events that will not be delivered: they failed for the last time, or their receiver wants no more. */
   readonly dead: number
 }
 
@@ -31,31 +31,34 @@ export async function deliverTo (services: Services, endpoint: WebhookEndpoint, 
     const claimed = await outbox.claim(endpoint.name, services.now(), CONCURRENCY, services.newId())
     if (claimed.length === 0) break
     await Promise.all(claimed.map(async event => {
-      const outcome = await deliver(services, endpoint, event)
-      if (outcome === null) return
-      report[outcome]++
-      services.metrics.webhook(outcome)
+      const result = await deliver(services, endpoint, event)
+      if (result === null) return
+      report[result.outcome] += result.events
+      services.metrics.webhook(result.outcome, result.events)
     }))
   }
   return report
 }
 
+interface Result { readonly outcome: keyof DeliveryReport, readonly events: number }
+
 /** @returns null when the lease was lost: whoever has it now decides */
-async function deliver ({ webhooks, now, log }: Services, endpoint: WebhookEndpoint, event: Claimed): Promise<keyof DeliveryReport | null> {
+async function deliver ({ webhooks, now, log }: Services, endpoint: WebhookEndpoint, event: Claimed): Promise<Result | null> {
   const { outbox } = webhooks
   const headers = { 'content-type': 'application/json', 'user-agent': `presignd/${VERSION}`, ...signWebhook(endpoint.secrets, event.id, now(), event.payload) }
   const outcome = await webhooks.send(endpoint, headers, event.payload)
   const at = now()
   const about = { endpoint: endpoint.name, webhookId: event.id, fileId: event.fileId, attempts: event.attempts, status: outcome.status }
   if (outcome.status !== null && outcome.status >= 200 && outcome.status < 300) {
-    if (await outbox.markDelivered(event, outcome.status, at)) return 'delivered'
+    if (await outbox.markDelivered(event, outcome.status, at)) return { outcome: 'delivered', events: 1 }
     log.warn(about, 'a webhook took longer than its lease; it will be sent again')
     return null
   }
   if (outcome.status === GONE) {
-    await outbox.disable(endpoint, GONE, at)
-    log.error(about, 'a webhook endpoint answered 410 and is disabled')
-    return 'dead'
+    // With all that waits for the endpoint, which nobody else counts.
+    const events = await outbox.disable(endpoint, GONE, at)
+    log.error({ ...about, events }, 'a webhook endpoint answered 410 and is disabled')
+    return { outcome: 'dead', events }
   }
   const error = outcome.status === null ? outcome.error : `the receiver answered ${outcome.status}`
   const next = nextAttemptAt(event.attempts, at, outcome.status === null ? 0 : parseRetryAfter(outcome.retryAfter, at), Math.random())
@@ -63,5 +66,5 @@ async function deliver ({ webhooks, now, log }: Services, endpoint: WebhookEndpo
   if (next) log.warn({ ...about, error, nextAttemptAt: next }, 'a webhook was not delivered; it will be sent again')
   else log.error({ ...about, error }, 'a webhook was not delivered for the last time')
   if (!isRecorded) return null
-  return next ? 'failed' : 'dead'
+  return { outcome: next ? 'failed' : 'dead', events: 1 }
 }

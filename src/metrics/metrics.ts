@@ -8,8 +8,8 @@ export interface Metrics {
   verification (seconds: number): void
   /** @param status `none` when no answer came */
   objectStorage (operation: string, status: number | 'none'): void
-  /** One attempt. */
-  webhook (outcome: 'delivered' | 'failed' | 'dead'): void
+  /** One attempt; `dead` counts the events that it ended. */
+  webhook (outcome: 'delivered' | 'failed' | 'dead', events: number): void
   /** Someone else decided while this process was looking. */
   leaseLost (): void
   /** A URL was made to end with the credentials that signed it. */

@@ -56,7 +56,7 @@ export function createPrometheus (measure: () => Promise<StateOfThings>, now: ()
     upload: (policy, outcome) => { uploads.inc({ policy, outcome }) },
     verification: seconds => { verifications.observe(seconds) },
     objectStorage: (op, status) => { s3Requests.inc({ op, status }) },
-    webhook: outcome => { deliveries.inc({ outcome }) },
+    webhook: (outcome, events) => { deliveries.inc({ outcome }, events) },
     leaseLost: () => { leasesLost.inc() },
     urlTtlClamped: () => { clamped.inc() },
     contentType: registry.contentType,

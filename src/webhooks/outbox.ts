@@ -136,14 +136,18 @@ export function createOutbox (database: Kysely<Database>, endpoints: readonly We
       return await finish(claimed, { ...next, last_status: status, last_error: error })
     },
 
-    /** Ends all that an endpoint would still get, and writes nothing more for it, until its URL is another one or it is enabled. */
-    async disable ({ name, url }: WebhookEndpoint, status: number, now: Date): Promise<void> {
-      await query(async () => await database.transaction().execute(async transaction => {
+    /**
+     * Ends all that an endpoint would still get, and writes nothing more for it, until its URL is another one or it is enabled.
+     * @returns how many events it will not get
+     */
+    async disable ({ name, url }: WebhookEndpoint, status: number, now: Date): Promise<number> {
+      return await query(async () => await database.transaction().execute(async transaction => {
         const row = { url_hash: hash(url), disabled_at: now.getTime() }
         await transaction.insertInto('disabled_webhooks').values({ endpoint: name, ...row }).onConflict(conflict => conflict.column('endpoint').doUpdateSet(row)).execute()
-        await transaction.updateTable('outbox')
+        const { numUpdatedRows } = await transaction.updateTable('outbox')
           .set({ dead_at: now.getTime(), lease_token: null, lease_until: null, last_status: status, last_error: 'the endpoint asked for no more and is disabled' })
-          .where('endpoint', '=', name).where('delivered_at', 'is', null).where('dead_at', 'is', null).execute()
+          .where('endpoint', '=', name).where('delivered_at', 'is', null).where('dead_at', 'is', null).executeTakeFirst()
+        return Number(numUpdatedRows)
       }))
     },
 

@@ -138,6 +138,16 @@ t.test('webhooks are counted by what became of each attempt, and the oldest one 
   t.equal(page.get('webhook_deliveries_total{outcome="delivered"}'), 1)
 })
 
+t.test('a webhook that is disabled counts every event that dies with it', async t => {
+  const receiver = await startReceiver(t)
+  receiver.answer(response => { response.writeHead(410).end() })
+  const service = await startWebhookService(t, s3, { webhooks: `all: ${hook(receiver.url)}`, env: { METRICS_PORT: '0' } })
+  // More than are sent at a time.
+  for (let file = 0; file < 12; file++) await service.upload()
+  t.strictSame(await service.deliver(), { delivered: 0, failed: 0, dead: 12 })
+  t.equal((await scrape(service)).get('webhook_deliveries_total{outcome="dead"}'), 12)
+})
+
 t.test('T28: no label is an owner, a key, an id or an address that was asked for', async t => {
   const service = await start(t)
   const ada = await service.token('ada@example.com')
