@@ -84,10 +84,15 @@ export function createOutbox (database: Kysely<Database>, endpoints: readonly We
   }
 
   return {
-    /** When the event that waits longest to be delivered was created, in milliseconds since 1970; null when none waits. */
+    /**
+     * When the event that waits longest to be delivered was created, in milliseconds since 1970; null when none waits.
+     * What is left of an endpoint that is not configured any more waits for nobody.
+     */
     async findOldest (): Promise<number | null> {
+      if (endpoints.length === 0) return null
       return await query(async () => {
-        const row = await database.selectFrom('outbox').select(({ fn }) => fn.min('created_at').as('at')).where('delivered_at', 'is', null).where('dead_at', 'is', null).executeTakeFirst()
+        const row = await database.selectFrom('outbox').select(({ fn }) => fn.min('created_at').as('at'))
+          .where('endpoint', 'in', endpoints.map(({ name }) => name)).where('delivered_at', 'is', null).where('dead_at', 'is', null).executeTakeFirst()
         return row?.at ?? null
       })
     },

@@ -200,6 +200,16 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.equal(await outbox.prune(['other'], services.now()), 1)
   })
 
+  t.test('the oldest event that waits is one of a webhook that is in the policies file', async t => {
+    const { upload, outbox, config } = await start(t, `app: ${hook(NOWHERE)}\nremoved: ${hook(NOWHERE)}`)
+    await upload()
+    const oldestOf = async (webhooks: string) => await (await startWebhookService(t, s3, { engine, webhooks, env: { DATABASE_URL: config.database.url } })).services.webhooks.outbox.findOldest()
+    t.equal(await oldestOf(`app: ${hook(NOWHERE)}`), (await outbox())[0]?.created_at)
+    t.equal(await oldestOf(`other: ${hook(NOWHERE)}`), null)
+    const { services } = await startService(t, s3, { engine, env: { DATABASE_URL: config.database.url } })
+    t.equal(await services.webhooks.outbox.findOldest(), null, 'nor when there are no webhooks at all')
+  })
+
   t.test('a policies file with a webhook that cannot work stops the start', async t => {
     await t.rejects(startService(t, s3, { engine, policies: withWebhooks(`app: ${hook(NOWHERE)}`) }), { name: 'PolicyFileError', problems: [/: webhook app, secretFrom: HOOK_SECRET is not set/] })
     for (const [entry, line] of [
