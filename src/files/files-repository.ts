@@ -25,20 +25,21 @@ export type FilesRepository = ReturnType<typeof createFilesRepository>
 const PURGE_MS = 60_000
 const purgeBy = (now: Date): number => now.getTime() + PURGE_MS
 
-interface Guard { readonly scope?: OwnerScope, readonly leaseToken?: string, readonly readyBefore?: Date, readonly urlsEndedBefore?: Date }
+interface Guard { readonly scope?: OwnerScope, readonly leaseToken?: string, readonly readyBefore?: Date, readonly urlsEndedBefore?: Date, readonly key?: string }
 
 /** The state that the caller knows, and its lease where there is one. */
 const leaseOf = (file: VerifyingFile | ScanningFile): Guard => file.status === 'verifying' ? { leaseToken: file.leaseToken } : {}
 
 export function createFilesRepository (database: Kysely<Database>, events: FileEvents = NO_EVENTS) {
   /** Changes one row when it is still in one of these states; null when it is not, or not within the guard. */
-  async function transition (executor: Kysely<Database>, id: string, from: readonly FileStatus[], set: UpdateObject<Database, 'files'>, now: Date, { scope, leaseToken, readyBefore, urlsEndedBefore }: Guard = {}): Promise<File | null> {
+  async function transition (executor: Kysely<Database>, id: string, from: readonly FileStatus[], set: UpdateObject<Database, 'files'>, now: Date, { scope, leaseToken, readyBefore, urlsEndedBefore, key }: Guard = {}): Promise<File | null> {
     let update = executor.updateTable('files')
       .set({ ...set, updated_at: now.getTime(), version: sql`version + 1` })
       .where('id', '=', id).where('status', 'in', from)
     if (leaseToken !== undefined) update = update.where('lease_token', '=', leaseToken)
     if (readyBefore) update = update.where('ready_at', '<', readyBefore.getTime())
     if (urlsEndedBefore) update = update.where('url_deadline', '<', urlsEndedBefore.getTime())
+    if (key !== undefined) update = update.where('object_key', '=', key)
     if (scope) update = update.where('tenant', '=', scope.tenant)
     if (scope?.owner !== undefined) update = update.where('owner', '=', scope.owner)
     const row = await update.returningAll().executeTakeFirst()
@@ -172,9 +173,12 @@ export function createFilesRepository (database: Kysely<Database>, events: FileE
       return await countedTransition('file.deleted', id, ['ready'], set, now, { scope, ...(readyBefore && { readyBefore }) }, file => ({ files: -1, bytes: -file.reservedBytes, pending: 0 })) as DeletedFile | null
     },
 
-    /** Tells that the object of a ready file is not there. The file stays what it is: downloads fail by themselves. */
-    async reportMissing (id: string, now: Date): Promise<ReadyFile | null> {
-      return await countedTransition('file.missing', id, ['ready'], {}, now, {}, () => NO_USAGE) as ReadyFile | null
+    /**
+     * Tells that the object of a ready file is not there. The file stays what it is: downloads fail by themselves.
+     * @param key where it was looked for: a file that was replaced meanwhile has its object elsewhere
+     */
+    async reportMissing (id: string, key: string, now: Date): Promise<ReadyFile | null> {
+      return await countedTransition('file.missing', id, ['ready'], {}, now, { key }, () => NO_USAGE) as ReadyFile | null
     },
 
     /** Changes what people may change of a file that is not a tombstone. */

@@ -69,17 +69,22 @@ function mayHoldStaging (row: InventoryRow): row is InventoryRow & { stagingKey:
   return row.stagingKey !== null && mayHoldObject(row)
 }
 
+/** What differs is told of the content that was looked at: the file may be replaced or deleted before the store answers. */
 async function * confirmReady ({ inventory, objectStorage, files, now }: Services, bucket: string, { id }: InventoryRow, { apply }: ObjectOptions): AsyncGenerator<ObjectFinding> {
-  const row = (await inventory.rowsById([id])).get(id)
+  const find = async (): Promise<InventoryRow | undefined> => (await inventory.rowsById([id])).get(id)
+  const row = await find()
   if (row?.status !== 'ready') return
-  const object = await objectStorage.headObject({ bucket, key: row.key })
-  const finding = { bucket, key: row.key, fileId: row.id }
-  if (object) {
-    if (object.etag !== row.etag || object.sizeBytes !== row.sizeBytes) yield { kind: 'object-changed', ...finding, action: 'none' }
-  } else {
-    if (apply) await files.reportMissing(row.id, now())
-    yield { kind: 'row-without-object', ...finding, action: apply ? 'told' : 'none' }
+  const { key } = row
+  const object = await objectStorage.headObject({ bucket, key })
+  if (object?.etag === row.etag && object.sizeBytes === row.sizeBytes) return
+  const finding = { bucket, key, fileId: id }
+  if (!object && apply) {
+    if (await files.reportMissing(id, key, now())) yield { kind: 'row-without-object', ...finding, action: 'told' }
+    return
   }
+  const later = await find()
+  if (later?.status !== 'ready' || later.key !== key) return
+  yield { kind: object ? 'object-changed' : 'row-without-object', ...finding, action: 'none' }
 }
 
 async function * confirmStray ({ inventory, objectStorage }: Services, bucket: string, object: ListedObject, { apply }: ObjectOptions): AsyncGenerator<ObjectFinding> {

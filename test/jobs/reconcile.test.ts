@@ -41,6 +41,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
         return (await call('POST', `/uploads/${file.id}/complete`, { token: ada })).json().file as { id: string, key: string }
       },
       put: async (key: string) => { await s3.client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: picture })) },
+      outbox: async () => (await services.database.selectFrom('outbox').select('type').execute()).map(({ type }) => type),
       keys: async () => await listKeys(s3.client, bucket),
       after: (milliseconds: number) => { offset += milliseconds },
       async run (apply = false): Promise<Finding[]> {
@@ -181,6 +182,39 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     await services.database.updateTable('files').set({ object_key: `pictures/ada/${ID}.png` }).where('id', '=', id).execute()
     const findings = await run()
     t.strictSame(findings.map(({ kind }) => kind), ['row-without-object'], 'only the one whose object is really not there')
+  })
+
+  t.test('a file that is replaced or deleted while the store is asked is not told as missing or changed', async t => {
+    for (const apply of [false, true]) {
+      const during: { head?: (() => Promise<unknown>) | undefined } = {}
+      const { create, ready, call, ada, put, run, services, outbox } = await start(t, storage => ({
+        // Another object than its row says, so that the file is looked at alone.
+        async * listObjects (bucket, prefix) {
+          for await (const object of storage.listObjects(bucket, prefix)) yield { ...object, etag: '"other"' }
+        },
+        async headObject (location) {
+          const change = during.head
+          during.head = undefined
+          await change?.()
+          return await storage.headObject(location)
+        }
+      }))
+      const file = await ready()
+      const replacement = await create({ replaces: file.id })
+      await send(replacement.upload, picture)
+      during.head = async () => { t.equal((await call('POST', `/uploads/${replacement.file.id}/complete`, { token: ada })).statusCode, 200) }
+      t.strictSame(await run(apply), [], 'replaced')
+      during.head = async () => { t.equal((await call('DELETE', `/files/${file.id}`, { token: ada })).statusCode, 204) }
+      t.strictSame(await run(apply), [], 'deleted')
+      const changed = await ready()
+      const row = services.database.updateTable('files').where('id', '=', changed.id)
+      const { etag } = await services.database.selectFrom('files').select('etag').where('id', '=', changed.id).executeTakeFirstOrThrow()
+      await row.set({ etag: '"old"' }).execute()
+      await put(`${changed.key}.new`)
+      during.head = async () => { await row.set({ object_key: `${changed.key}.new`, etag }).execute() }
+      t.strictSame(await run(apply), [], 'replaced before what was there is deleted')
+      t.notOk((await outbox()).includes('file.missing'))
+    }
   })
 
   t.test('a store that lists in another order gives the same answer', async t => {

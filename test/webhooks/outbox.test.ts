@@ -21,7 +21,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     const ready = await upload()
     await complete(ready.id)
     await call('PATCH', `/files/${ready.id}`, { token: ada, body: { filename: 'b.png' } })
-    await services.files.reportMissing(ready.id, services.now())
+    await services.files.reportMissing(ready.id, ready.key, services.now())
     await call('DELETE', `/files/${ready.id}`, { token: ada })
     await call('DELETE', `/files/${ready.id}`, { token: ada })
     const rejected = await create()
