@@ -81,6 +81,7 @@ export async function createServices (config: Config, log: Logger = createLog(co
     const now = (): Date => new Date()
     const { audit, reopen: reopenAuditLog } = createAuditLog(config.auditLog, log)
     const outbox = createOutbox(database, webhooks, newId)
+    await outbox.see(now())
     const events = webhooks.length > 0 ? outbox : NO_EVENTS
     const prometheus = config.metricsPort === undefined ? null : await createMetrics(async () => await measureState(database, outbox, now()), now)
     const metrics = prometheus ?? NO_METRICS

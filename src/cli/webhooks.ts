@@ -27,7 +27,7 @@ const ACTIONS = new Map<string, (services: Services, name: string) => Promise<st
     const { outbox, endpoints } = services.webhooks
     const report = await deliverWebhooks(services)
     const pruned = await outbox.prune([...endpoints.keys()], services.now())
-    return JSON.stringify({ ...report, pruned, disabled: [...await outbox.disabledEndpoints()] })
+    return JSON.stringify({ ...report, pruned, disabled: [...await outbox.disabledEndpoints(services.now())] })
   }],
   ['replay', async (services, id) => {
     const { endpoint, type } = await replayDelivery(services, id)

@@ -10,6 +10,7 @@ import { inventory } from './migrations/0006-inventory.js'
 import { retention } from './migrations/0007-retention.js'
 import { sparseKeys } from './migrations/0008-sparse-keys.js'
 import { settledFiles } from './migrations/0009-settled-files.js'
+import { webhookUrls } from './migrations/0010-webhook-urls.js'
 
 /** In order; an entry that was released is never changed. */
 const migrations = {
@@ -21,7 +22,8 @@ const migrations = {
   '0006-inventory': inventory,
   '0007-retention': retention,
   '0008-sparse-keys': sparseKeys,
-  '0009-settled-files': settledFiles
+  '0009-settled-files': settledFiles,
+  '0010-webhook-urls': webhookUrls
 }
 
 /**

@@ -7,6 +7,7 @@ export interface Database {
   usage: UsageTable
   outbox: OutboxTable
   disabled_webhooks: DisabledWebhooksTable
+  webhook_urls: WebhookUrlsTable
   upload_tickets: UploadTicketsTable
 }
 
@@ -109,9 +110,18 @@ export interface OutboxTable {
   last_error: string | null
 }
 
+/** What versions before `webhook_urls` keep of a 410. */
 export interface DisabledWebhooksTable {
   endpoint: string
-  /** Of the URL that asked for no more: with another one the endpoint is enabled again. */
   url_hash: string
   disabled_at: number
+}
+
+export interface WebhookUrlsTable {
+  endpoint: ColumnType<string, string, never>
+  url_hash: ColumnType<string, string, never>
+  /** When a process last had the URL in its policies file. */
+  seen_at: number
+  /** When the URL asked for no more; null when it did not. */
+  disabled_at: number | null
 }

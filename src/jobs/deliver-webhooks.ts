@@ -1,5 +1,5 @@
 import type { Services } from '../services.js'
-import type { Claimed } from '../webhooks/outbox.js'
+import { GONE, type Claimed } from '../webhooks/outbox.js'
 import { nextAttemptAt, parseRetryAfter } from '../webhooks/retry-schedule.js'
 import { signWebhook } from '../webhooks/sign-webhook.js'
 import type { WebhookEndpoint } from '../webhooks/webhook-endpoint.js'
@@ -15,7 +15,6 @@ export interface DeliveryReport {
 
 /** How many events one endpoint gets at a time; another endpoint does not wait for them. */
 const CONCURRENCY = 10
-const GONE = 410
 
 /** Delivers what is due, to all endpoints at once, and ends when nothing is. Safe beside other processes that do the same. */
 export async function deliverWebhooks (services: Services, signal?: AbortSignal): Promise<DeliveryReport> {
@@ -28,6 +27,11 @@ export async function deliverTo (services: Services, endpoint: WebhookEndpoint, 
   const { outbox } = services.webhooks
   const report = { delivered: 0, failed: 0, dead: 0 }
   while (!signal?.aborted) {
+    const { standing, dead } = await outbox.check(endpoint.name, services.now())
+    report.dead += dead
+    services.metrics.webhook('dead', dead)
+    if (dead > 0) services.log.error({ endpoint: endpoint.name, events: dead }, 'events of a disabled webhook are dead: nobody has another URL of it any more')
+    if (standing !== 'enabled') break
     const claimed = await outbox.claim(endpoint.name, services.now(), CONCURRENCY, services.newId())
     if (claimed.length === 0) break
     await Promise.all(claimed.map(async event => {
@@ -55,8 +59,12 @@ async function deliver ({ webhooks, now, log }: Services, endpoint: WebhookEndpo
     return null
   }
   if (outcome.status === GONE) {
+    const events = await outbox.disable(endpoint, event, at)
+    if (events === null) {
+      log.warn(about, 'a webhook endpoint answered 410 where other processes have another URL of it; its events wait for them')
+      return { outcome: 'failed', events: 1 }
+    }
     // With all that waits for the endpoint, which nobody else counts.
-    const events = await outbox.disable(endpoint, GONE, at)
     log.error({ ...about, events }, 'a webhook endpoint answered 410 and is disabled')
     return { outcome: 'dead', events }
   }

@@ -12,7 +12,7 @@ export async function replayDelivery ({ webhooks, now }: Services, id: string, t
   const found = await outbox.find(id, tenant)
   if (!found) throw deliveryNotFound()
   if (!endpoints.has(found.endpoint)) throw new ApiError('WEBHOOK_DISABLED', `The webhook "${found.endpoint}" is not in the policies file any more.`)
-  if ((await outbox.disabledEndpoints()).has(found.endpoint)) {
+  if ((await outbox.disabledEndpoints(now())).has(found.endpoint)) {
     throw new ApiError('WEBHOOK_DISABLED', `The webhook "${found.endpoint}" answered 410 and is disabled. Its operator can enable it: presignd webhooks enable ${found.endpoint}`)
   }
   const replayed = await outbox.replay(id, now())

@@ -97,7 +97,7 @@ t.test('F23: a process that is frozen past its lease changes nothing when it wak
 
 t.test('F31: three processes that start on an empty database migrate it once, and all serve', async t => {
   const service = await start(t)
-  for (const table of ['kysely_migration', 'kysely_migration_lock', 'files', 'secrets', 'usage', 'outbox', 'disabled_webhooks', 'upload_tickets']) {
+  for (const table of ['kysely_migration', 'kysely_migration_lock', 'files', 'secrets', 'usage', 'outbox', 'disabled_webhooks', 'webhook_urls', 'upload_tickets']) {
     await service.services.database.schema.dropTable(table).ifExists().cascade().execute()
   }
   const replicas = [1, 2, 3].map(() => runCli(t, ['serve'], environmentOf(service)))

@@ -134,7 +134,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     const asked = receiver.received.length
     t.ok(asked <= 2)
     t.match(await outbox(), [{ dead_at: Number, last_status: 410 }, { dead_at: Number, last_status: 410 }])
-    t.strictSame([...await services.webhooks.outbox.disabledEndpoints()], ['app'])
+    t.strictSame([...await services.webhooks.outbox.disabledEndpoints(services.now())], ['app'])
     await upload()
     after(24 * HOUR)
     await deliver()
@@ -159,8 +159,57 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     await first.upload()
     await first.deliver()
     const again = async (url: string) => await start(t, `app: ${hook(url)}`, { env: { DATABASE_URL: first.config.database.url } })
-    t.strictSame([...await (await again(receiver.url)).services.webhooks.outbox.disabledEndpoints()], ['app'], 'after a restart, too')
-    t.strictSame([...await (await again(`${receiver.url}/v2`)).services.webhooks.outbox.disabledEndpoints()], [])
+    const disabled = async ({ services }: Pick<typeof first, 'services'>) => [...await services.webhooks.outbox.disabledEndpoints(services.now())]
+    t.strictSame(await disabled(await again(receiver.url)), ['app'], 'after a restart, too')
+    t.strictSame(await disabled(await again(`${receiver.url}/v2`)), [])
+  })
+
+  t.test('F34: while the URL changes, a 410 of the old one costs no event, whoever writes and claims it', async t => {
+    const gone = await startReceiver(t)
+    const taking = await startReceiver(t)
+    gone.answer(response => { response.writeHead(410).end() })
+    const old = await start(t, `app: ${hook(gone.url)}`)
+    const current = await start(t, `app: ${hook(taking.url)}`, { env: { DATABASE_URL: old.config.database.url } })
+    for (let file = 0; file < 12; file++) await current.upload()
+    t.match(await old.deliver(), { delivered: 0, dead: 0 })
+    const asked = gone.received.length
+    t.ok(asked <= 10)
+    await old.upload()
+    t.strictSame(await old.deliver(), { delivered: 0, failed: 0, dead: 0 })
+    t.equal(gone.received.length, asked, 'the old URL is left alone')
+    t.strictSame(await current.deliver(), { delivered: 13, failed: 0, dead: 0 }, 'what the old process wrote, too')
+
+    taking.answer(response => { response.writeHead(500).end() })
+    await old.upload()
+    t.match(await current.deliver(), { failed: 1 })
+    old.after(30 * MINUTE)
+    t.match(await old.deliver(), { dead: 0 }, 'the other URL was seen of late')
+    old.after(HOUR)
+    t.strictSame(await old.deliver(), { delivered: 0, failed: 0, dead: 1 }, 'nobody has another URL any more')
+    await old.upload()
+    t.equal((await old.outbox()).length, 14, 'and nothing more is written')
+  })
+
+  t.test('F34: when both URLs of a change answer 410, the webhook is disabled, and enabled as a whole', async t => {
+    const receiver = await startReceiver(t)
+    receiver.answer(response => { response.writeHead(410).end() })
+    const old = await start(t, `app: ${hook(receiver.url)}`)
+    const current = await start(t, `app: ${hook(`${receiver.url}/v2`)}`, { env: { DATABASE_URL: old.config.database.url } })
+    await current.upload()
+    t.match(await old.deliver(), { failed: 1, dead: 0 })
+    t.match(await current.deliver(), { failed: 0, dead: 1 })
+    const nothing = { delivered: 0, failed: 0, dead: 0 }
+    for (const service of [old, current]) {
+      await service.upload()
+      t.strictSame(await service.deliver(), nothing)
+    }
+    t.equal((await old.outbox()).length, 1)
+    t.equal(await current.services.webhooks.outbox.enable('app'), true)
+    receiver.answer(response => { response.writeHead(204).end() })
+    for (const service of [old, current]) {
+      await service.upload()
+      t.match(await service.deliver(), { delivered: 1 })
+    }
   })
 
   t.test('F35: a receiver that hangs holds up nobody else', async t => {

@@ -75,6 +75,7 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     await send(upload, picture)
     await sql`drop table outbox`.execute(services.database)
     await sql`drop table disabled_webhooks`.execute(services.database)
+    await sql`drop table webhook_urls`.execute(services.database)
     t.equal((await call('POST', `/uploads/${file.id}/complete`, { token: ada })).statusCode, 200)
     t.equal((await call('DELETE', `/files/${file.id}`, { token: ada })).statusCode, 204)
   })
