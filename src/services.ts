@@ -81,7 +81,8 @@ export async function createServices (config: Config, log: Logger = createLog(co
     const now = (): Date => new Date()
     const { audit, reopen: reopenAuditLog } = createAuditLog(config.auditLog, log)
     const outbox = createOutbox(database, webhooks, newId)
-    await outbox.see(now())
+    // Reads go on in a database that takes no writes.
+    await outbox.see(now()).catch((err: unknown) => { log.warn({ err }, 'webhooks could not be announced to other processes; the delivery tries again') })
     const events = webhooks.length > 0 ? outbox : NO_EVENTS
     const prometheus = config.metricsPort === undefined ? null : await createMetrics(async () => await measureState(database, outbox, now()), now)
     const metrics = prometheus ?? NO_METRICS
