@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { readAllJson, readSegments, removeDataFile, removeJson, writeDataFile, writeJson, type Segment } from './files.js'
@@ -21,6 +21,29 @@ function metaFileName (key: string): string {
   return `${createHash('sha256').update(key).digest('hex')}.json`
 }
 
+const SUBFOLDERS = ['data', 'objects', 'uploads', 'bucket']
+
+async function readStored (path: string): Promise<StoredBucket | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as StoredBucket
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw new Error(`${path} cannot be read: ${message}. Repair it, or move its bucket away`, { cause: error })
+  }
+}
+
+/** Whether it has nothing but empty folders of ours, and maybe the document that was being written. */
+async function isHalfMade (folder: string): Promise<boolean> {
+  if (!(await lstat(folder)).isDirectory()) return false
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    if (!entry.isDirectory() || !SUBFOLDERS.includes(entry.name)) return false
+    const names = await readdir(join(folder, entry.name))
+    if (names.some(name => entry.name !== 'bucket' || !/^[0-9a-f-]{36}\.tmp$/.test(name))) return false
+  }
+  return true
+}
+
 /**
  * A bucket in its folder: `objects/HASH.json` says everything about an object and names its files in `data/`, so renaming the JSON
  * file is the commit. Files that no JSON file names are leftovers and are deleted when the bucket is opened.
@@ -40,19 +63,23 @@ export class Bucket {
   get #uploads (): string { return join(this.folder, 'uploads') }
 
   static async create (folder: string, stored: StoredBucket): Promise<Bucket> {
-    for (const name of ['data', 'objects', 'uploads', 'bucket']) await mkdir(join(folder, name), { recursive: true })
+    for (const name of SUBFOLDERS) await mkdir(join(folder, name), { recursive: true })
     const bucket = new Bucket(folder, stored)
     await bucket.save(stored)
     return bucket
   }
 
-  /** Returns undefined, and deletes the folder, when the process was killed before the bucket was made or after it was deleted. */
+  /**
+   * Returns undefined for what is no bucket: someone else's, which stays, or one that a killed process has half made, which goes.
+   * @throws when there is a `bucket.json` that cannot be read
+   */
   static async open (folder: string): Promise<Bucket | undefined> {
-    const [stored] = await readAllJson(join(folder, 'bucket')).catch(() => []) as StoredBucket[]
+    const stored = await readStored(join(folder, 'bucket', 'bucket.json'))
     if (stored === undefined) {
-      await rm(folder, { recursive: true, force: true })
+      if (await isHalfMade(folder)) await rm(folder, { recursive: true, force: true })
       return undefined
     }
+    await readAllJson(join(folder, 'bucket'))
     const bucket = new Bucket(folder, stored)
     const used = new Set<string>()
     for (const object of await readAllJson(bucket.#meta) as StoredObject[]) {

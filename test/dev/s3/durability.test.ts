@@ -132,6 +132,30 @@ t.test('leftovers of a killed process are swept at the start, objects are not', 
   t.equal((await call(second.url, 'GET', 'multipart')).body, 'part')
 })
 
+t.test('what is not the store\'s own stays where it is', async (t) => {
+  const dataDir = await makeTemporaryFolder(t)
+  const folder = join(dataDir, 's3')
+  await mkdir(join(folder, 'client', 'data'), { recursive: true })
+  await mkdir(join(folder, 'half-made', 'data'), { recursive: true })
+  await mkdir(join(folder, 'half-made', 'bucket'))
+  await writeFile(join(folder, 'half-made', 'bucket', '5e0f3f0c-52ab-4a7e-8a3c-1b4d5f0e9a77.tmp'), '{"na')
+  await writeFile(join(folder, 'client', 'data', 'notes.txt'), 'mine')
+  await writeFile(join(folder, 'index.ts'), 'mine')
+  const first = await start(t, dataDir)
+  t.same((await readdir(folder)).sort(), ['client', 'index.ts'])
+  t.equal(await readFile(join(folder, 'client', 'data', 'notes.txt'), 'utf8'), 'mine')
+  await call(first.url, 'PUT', '')
+  await call(first.url, 'PUT', 'kept', { body: 'kept' })
+  await first.close()
+
+  const document = join(folder, 'bucket', 'bucket', 'bucket.json')
+  const whole = await readFile(document, 'utf8')
+  await writeFile(document, whole.slice(0, 5))
+  await t.rejects(startDevS3({ dataDir, port: 0, credentials }), /bucket\.json cannot be read: /)
+  await writeFile(document, whole)
+  t.equal((await call((await start(t, dataDir)).url, 'GET', 'kept')).body, 'kept')
+})
+
 t.test('killed between a completion\'s commit and its end, the object keeps its parts', async (t) => {
   const dataDir = await makeTemporaryFolder(t)
   const first = await start(t, dataDir)
