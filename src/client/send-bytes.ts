@@ -15,7 +15,10 @@ export interface Sending {
 interface Xhr {
   readonly status: number
   readonly responseText: string
-  readonly upload: { onprogress: ((event: { readonly loaded: number, readonly total: number }) => void) | null }
+  readonly upload: {
+    onprogress: ((event: { readonly loaded: number, readonly total: number }) => void) | null
+    onload: (() => void) | null
+  }
   onload: (() => void) | null
   onerror: (() => void) | null
   onabort: (() => void) | null
@@ -58,13 +61,16 @@ async function sendByXhr ({ method, url, headers = {}, body, signal, onProgress 
   return await new Promise((resolve, reject) => {
     const xhr = new (globalThis as unknown as { XMLHttpRequest: new () => Xhr }).XMLHttpRequest()
     const stop = (): void => xhr.abort()
-    let stalled: ReturnType<typeof setTimeout>
+    let stalled: ReturnType<typeof setTimeout> | undefined
     const watch = (): void => {
       clearTimeout(stalled)
       stalled = setTimeout(stop, STALL_MS)
     }
     xhr.open(method, url)
     for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value)
+    // From the first bytes on: before them, it may wait in the browser's queue for one of the few connections to a host.
+    // One that cannot be opened the browser gives up by itself.
+    xhr.upload.onload = watch
     xhr.upload.onprogress = ({ loaded, total }) => {
       watch()
       if (total > 0) onProgress(loaded / total)
@@ -76,7 +82,6 @@ async function sendByXhr ({ method, url, headers = {}, body, signal, onProgress 
       signal?.removeEventListener('abort', stop)
     }
     signal?.addEventListener('abort', stop)
-    watch()
     xhr.send(body)
   })
 }

@@ -14,10 +14,13 @@ import { launchBrowser } from '../helpers/browser.js'
 import { run } from '../helpers/process.js'
 import { makeTemporaryFolder } from '../helpers/s3.js'
 import { png } from '../helpers/samples.js'
+import { until } from '../helpers/until.js'
 import { setScene, type Scene } from './fixtures/scene.js'
 
 const MIB = 1024 ** 2
-interface Outcome { readonly file?: UploadedFile, readonly error?: { readonly name: string, readonly code?: string }, readonly progress: Array<[number, number]> }
+/** That Chromium opens to one host. */
+const CONNECTIONS = 6
+interface Outcome { readonly file?: UploadedFile, readonly error?: { readonly name: string, readonly code?: string }, readonly progress: Array<[number, number]>, readonly retries: string[] }
 
 const browser = await launchBrowser(t)
 const page = `<!doctype html><script type="module">
@@ -25,14 +28,15 @@ import { upload } from '/client.js'
 /** Fills a file with bytes that follow from a seed, as Node does it. */
 window.sendFile = async ({ base64, times, name, type, ...options }) => {
   const bytes = Uint8Array.from(atob(base64), char => char.charCodeAt(0))
-  const progress = []
+  const progress = window.progress = []
+  const retries = []
   window.controller = new AbortController()
   const { signal } = window.controller
   try {
-    const file = await upload(new File(Array(times).fill(bytes), name, { type }), { ...options, signal, onProgress: (sent, total) => progress.push([sent, total]) })
-    return { file, progress }
+    const file = await upload(new File(Array(times).fill(bytes), name, { type }), { ...options, signal, onProgress: (sent, total) => progress.push([sent, total]), onRetry: ({ code }) => retries.push(code) })
+    return { file, progress, retries }
   } catch ({ name, code }) {
-    return { error: { name, code }, progress }
+    return { error: { name, code }, progress, retries }
   }
 }
 window.isReady = true
@@ -74,6 +78,36 @@ t.test('a browser goes on after a lost connection, an expired URL and a busy ser
   const { file } = await send(page, { bytes: png(), times: 1, name: 'a.png', type: 'image/png', policy: 'pictures', baseUrl: scene.front.url, token: scene.token })
   t.equal(file?.status, 'ready')
   t.equal(await scene.countUploads(), 1)
+})
+
+t.test('a file that waits for one of the browser\'s connections is not taken for one that is stuck', async t => {
+  const { scene, open } = await setBrowserScene(t)
+  const page = await open()
+  await page.clock.install()
+  let release = (): void => {}
+  scene.storage.onNext('GET', '/taken', { until: new Promise<void>(resolve => { release = resolve }) }, CONNECTIONS)
+  await page.evaluate(`for (let index = 0; index < ${CONNECTIONS}; index++) fetch('${scene.storage.url}/taken' + index).catch(() => {}); 'asked'`)
+  await until(() => scene.storage.count('GET', '/taken') === CONNECTIONS)
+  await page.evaluate('{ const { send } = XMLHttpRequest.prototype; XMLHttpRequest.prototype.send = function (body) { send.call(this, body); window.isSending = true } }')
+  const sending = send(page, { bytes: png(), times: 1, name: 'a.png', type: 'image/png', policy: 'pictures', baseUrl: scene.front.url, token: scene.token })
+  await page.waitForFunction('window.isSending')
+  await page.clock.fastForward(90_000)
+  release()
+  t.match(await sending, { file: { status: 'ready' }, retries: [] })
+  t.equal(scene.front.count('GET', '/uploads/'), 0, 'no fresh instructions were needed')
+  t.equal(scene.storage.count('PUT'), 1)
+})
+
+t.test('a small file that was sent and gets no answer for a minute is sent again', async t => {
+  const { scene, open } = await setBrowserScene(t)
+  const page = await open()
+  await page.clock.install()
+  scene.storage.onNext('PUT', '', { until: new Promise(() => {}) })
+  const sending = send(page, { bytes: png(), times: 1, name: 'a.png', type: 'image/png', policy: 'pictures', baseUrl: scene.front.url, token: scene.token })
+  await page.waitForFunction('window.progress?.length > 0')
+  await page.clock.fastForward(60_000)
+  t.match(await sending, { file: { status: 'ready' }, retries: ['NETWORK_ERROR'] })
+  t.equal(scene.storage.count('PUT'), 2)
 })
 
 t.test('a signal gives the upload of a browser up', async t => {

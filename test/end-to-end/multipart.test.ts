@@ -1,6 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { BrowserContext, Page, Request, Route } from 'playwright-core'
@@ -177,9 +180,18 @@ t.test('a part that gets no answer for a minute is sent again', async t => {
   const page = await openAs(t, 'Ada')
   await page.clock.install()
   const parts = watchParts(page.context())
-  await interceptFirst(page, url => partNumberOf(url) === 2, 1, () => {})
+  // It takes the bytes and says nothing.
+  const silent = createServer(request => { request.resume() }).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => {
+    silent.closeAllConnections()
+    silent.close()
+  })
+  const { port } = silent.address() as AddressInfo
+  await interceptFirst(page, url => partNumberOf(url) === 2, 1, async route => await route.continue({ url: `http://127.0.0.1:${port}/` }))
   await choose(page, createFilm('silence.mp4', 12 * MIB).path)
   await until(() => parts.stored.length === 2)
+  await until(async () => Number(await page.getByRole('progressbar', { name: 'Upload of silence.mp4' }).getAttribute('value')) >= 99)
   t.same(sorted(parts.asked), [1, 2, 3])
   await page.clock.fastForward(60_000)
   await arrival(page, 'silence.mp4')

@@ -121,6 +121,7 @@ async function sendByXhr({ method, url, headers = {}, body, signal, onProgress }
     };
     xhr.open(method, url);
     for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
+    xhr.upload.onload = watch;
     xhr.upload.onprogress = ({ loaded, total }) => {
       watch();
       if (total > 0) onProgress(loaded / total);
@@ -132,7 +133,6 @@ async function sendByXhr({ method, url, headers = {}, body, signal, onProgress }
       signal?.removeEventListener("abort", stop);
     };
     signal?.addEventListener("abort", stop);
-    watch();
     xhr.send(body);
   });
 }
