@@ -62,7 +62,7 @@ const PACKAGES: ReadonlyArray<[packages: RegExp, allowed: RegExp]> = [
   [/^(fastify|fastify-plugin|@fastify\/.*)$/, /^(app\.ts|schema-compilers\.ts|send-list\.ts|plugins\/.*|.*\/routes\.ts|dev\/page-routes\.ts)$/],
   [/^@aws-sdk\//, /^(object-storage\/.*|dev\/dev\.ts)$/],
   [/^(pg|@photostructure\/sqlite)$/, /^database\//],
-  [/^kysely$/, /^(database\/.*|.*-repository\.ts|files\/(file-row|file-queries|file-events|usage|insert-pending|insert-at-once|insert-rows|measure-files|spend-ticket|replace-content|due-files|inventory)\.ts|webhooks\/(outbox|delivery-list)\.ts|services\.ts)$/],
+  [/^kysely$/, /^(database\/.*|.*-repository\.ts|files\/(file-row|file-queries|file-events|usage|insert-pending|insert-at-once|insert-rows|measure-files|spend-ticket|replace-content|due-files|inventory)\.ts|webhooks\/(outbox|webhook-urls|delivery-list)\.ts|services\.ts)$/],
   [/^@sinclair\/typebox$/, /^(.*schemas\.ts|environment\.ts|string-enum\.ts|policies\/(policy|load-policies)\.ts|webhooks\/webhook-endpoint\.ts|plugins\/health\.ts)$/],
   [/^helmet$/, /^plugins\/security-headers\.ts$/],
   [/^ioredis$/, /^plugins\/shared-counters\.ts$/],

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { PostgresAdapter, sql, type Kysely, type Transaction, type UpdateObject } from 'kysely'
 import { query } from '../database/database.js'
 import type { Database } from '../database/schema.js'
@@ -8,6 +7,7 @@ import { createDeliveryList } from './delivery-list.js'
 import { renderFileEvent } from './file-event.js'
 import { createWakeUp } from './wake-up.js'
 import type { WebhookEndpoint } from './webhook-endpoint.js'
+import { createWebhookUrls, type Standing } from './webhook-urls.js'
 
 /** One event that the caller may send now; the lease says until when nobody else will. */
 export interface Claimed {
@@ -27,20 +27,12 @@ export interface Failure {
   readonly error: string
 }
 
-/** What a 410 has made of an endpoint: with `moved`, other processes have a URL that still takes events. */
-export type Standing = 'enabled' | 'moved' | 'disabled'
-
 export type Outbox = ReturnType<typeof createOutbox>
 
 /** The status by which a receiver asks for no more: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md */
 export const GONE = 410
 /** Longer than a POST may take, so that what is under way is not sent by another process too. */
 const LEASE_MS = 60_000
-/** How often a process that delivers says that its URLs are in use. */
-const SEE_EVERY_MS = 60_000
-/** How long a URL counts as in use after that: more than a change of all processes takes, and than a scheduler rests. */
-const IN_USE_MS = 3_600_000
-
 /**
  * Events between the change that they tell of and their delivery. They are written in the transaction of the
  * change, one row for each endpoint that wants it, so that there is exactly one for each change or none.
@@ -48,40 +40,10 @@ const IN_USE_MS = 3_600_000
 export function createOutbox (database: Kysely<Database>, endpoints: readonly WebhookEndpoint[], newId: () => string) {
   const isPostgres = database.getExecutor().adapter instanceof PostgresAdapter
   const wakeUp = createWakeUp()
-  let seenAt = -Infinity
+  const urls = createWebhookUrls(database, endpoints)
 
   function wanting (type: FileEventType, file: File): WebhookEndpoint[] {
     return endpoints.filter(({ events, policies }) => events.has(type) && (policies === null || policies.has(file.policy)))
-  }
-
-  /**
-   * How the URLs of this process stand. While the policies file changes, others may have another URL of the same
-   * endpoint: an event that this process cannot deliver any more is delivered by them.
-   */
-  async function findStandings (executor: Kysely<Database>, now: Date): Promise<Map<string, Standing>> {
-    const rows = await executor.selectFrom('webhook_urls').selectAll().where('endpoint', 'in', endpoints.map(({ name }) => name)).execute()
-    return new Map(endpoints.map(({ name, url }) => {
-      const isDisabled = rows.some(row => row.endpoint === name && row.url_hash === hash(url) && row.disabled_at !== null)
-      const isElsewhere = rows.some(row => row.endpoint === name && row.url_hash !== hash(url) && row.disabled_at === null && row.seen_at > now.getTime() - IN_USE_MS)
-      return [name, !isDisabled ? 'enabled' : isElsewhere ? 'moved' : 'disabled']
-    }))
-  }
-
-  /** The names of endpoints that get nothing, since they asked for it and nobody knows another URL of theirs. */
-  async function findDisabled (executor: Kysely<Database>, now: Date): Promise<Set<string>> {
-    if (endpoints.length === 0) return new Set()
-    return new Set([...await findStandings(executor, now)].filter(([, standing]) => standing === 'disabled').map(([name]) => name))
-  }
-
-  /** Says that a process with these URLs runs. */
-  async function see (now: Date): Promise<void> {
-    if (endpoints.length === 0) return
-    // In one order everywhere, so that no two processes wait for each other.
-    const sorted = [...endpoints].sort((left, right) => left.name < right.name ? -1 : 1)
-    const rows = sorted.map(({ name, url }) => ({ endpoint: name, url_hash: hash(url), seen_at: now.getTime(), disabled_at: null }))
-    await query(async () => await database.insertInto('webhook_urls').values(rows)
-      .onConflict(conflict => conflict.columns(['endpoint', 'url_hash']).doUpdateSet({ seen_at: now.getTime() })).execute())
-    seenAt = now.getTime()
   }
 
   /** @returns how many events the endpoint will not get */
@@ -95,7 +57,7 @@ export function createOutbox (database: Kysely<Database>, endpoints: readonly We
   async function record (transaction: Transaction<Database>, type: FileEventType, file: File, at: Date): Promise<void> {
     const wanted = wanting(type, file)
     if (wanted.length === 0) return
-    const disabled = await findDisabled(transaction, at)
+    const disabled = await urls.findDisabled(transaction, at)
     const rows = wanted.filter(({ name }) => !disabled.has(name)).map(endpoint => ({
       id: newId(),
       endpoint: endpoint.name,
@@ -148,16 +110,17 @@ export function createOutbox (database: Kysely<Database>, endpoints: readonly We
     },
     sleep: wakeUp.sleep,
     wake: wakeUp.wake,
-    see,
+    see: urls.see,
+    enable: urls.enable,
 
     /**
      * Whether events of an endpoint may be claimed, and ends those that nobody can deliver any more.
      * @returns how many it ended
      */
     async check (endpoint: string, now: Date): Promise<{ readonly standing: Standing, readonly dead: number }> {
-      if (Math.abs(now.getTime() - seenAt) >= SEE_EVERY_MS) await see(now)
+      await urls.keepSeen(now)
       return await query(async () => {
-        const standing = (await findStandings(database, now)).get(endpoint) ?? 'enabled'
+        const standing = (await urls.findStandings(database, now)).get(endpoint) ?? 'enabled'
         return { standing, dead: standing === 'disabled' ? await giveUp(database, endpoint, now) : 0 }
       })
     },
@@ -202,12 +165,10 @@ export function createOutbox (database: Kysely<Database>, endpoints: readonly We
      * its URL is another one or it is enabled; while another URL of it is in use, everything waits for that one.
      * @returns how many events it will not get; null when they wait
      */
-    async disable ({ name, url }: WebhookEndpoint, { id, leaseToken }: Claimed, now: Date): Promise<number | null> {
+    async disable (endpoint: WebhookEndpoint, { id, leaseToken }: Claimed, now: Date): Promise<number | null> {
       return await query(async () => await database.transaction().execute(async transaction => {
-        const row = { seen_at: now.getTime(), disabled_at: now.getTime() }
-        await transaction.insertInto('webhook_urls').values({ endpoint: name, url_hash: hash(url), ...row })
-          .onConflict(conflict => conflict.columns(['endpoint', 'url_hash']).doUpdateSet(row)).execute()
-        if ((await findStandings(transaction, now)).get(name) !== 'moved') return await giveUp(transaction, name, now)
+        await urls.disable(transaction, endpoint, now)
+        if ((await urls.findStandings(transaction, now)).get(endpoint.name) !== 'moved') return await giveUp(transaction, endpoint.name, now)
         // The other URL has not been asked: it gets the event at once, with the whole schedule before it.
         await transaction.updateTable('outbox')
           .set({ attempts: 0, next_attempt_at: now.getTime(), lease_token: null, lease_until: null, last_status: GONE, last_error: 'a former URL of the endpoint asked for no more' })
@@ -216,23 +177,9 @@ export function createOutbox (database: Kysely<Database>, endpoints: readonly We
       }))
     },
 
-    /** Takes a disabled endpoint up again; false when it was not disabled. */
-    async enable (endpoint: string): Promise<boolean> {
-      return await query(async () => await database.transaction().execute(async transaction => {
-        // For a version before, which may run beside this one or be gone back to.
-        const { numDeletedRows } = await transaction.deleteFrom('disabled_webhooks').where('endpoint', '=', endpoint).executeTakeFirst()
-        const { numUpdatedRows } = await transaction.updateTable('webhook_urls').set({ disabled_at: null }).where('endpoint', '=', endpoint).where('disabled_at', 'is not', null).executeTakeFirst()
-        return numUpdatedRows + numDeletedRows > 0n
-      }))
-    },
-
     /** The names of endpoints that get nothing, since they asked for it. */
     async disabledEndpoints (now: Date): Promise<Set<string>> {
-      return await query(async () => await findDisabled(database, now))
+      return await query(async () => await urls.findDisabled(database, now))
     }
   } satisfies FileEvents & Record<string, unknown>
-}
-
-function hash (url: URL): string {
-  return createHash('sha256').update(url.href).digest('hex')
 }
