@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
+import { makeBucketFolder, openBucketFolder } from './bucket-folder.js'
 import { readAllJson, readSegments, removeDataFile, removeJson, writeDataFile, writeJson, type Segment } from './files.js'
 import { KeyIndex } from './key-index.js'
 import { Lock } from './lock.js'
@@ -19,29 +20,6 @@ export type CommitCheck = (current: StoredObject | undefined) => void
 /** Any key becomes a name of one length and one case, which cannot leave the folder. */
 function metaFileName (key: string): string {
   return `${createHash('sha256').update(key).digest('hex')}.json`
-}
-
-const SUBFOLDERS = ['data', 'objects', 'uploads', 'bucket']
-
-async function readStored (path: string): Promise<StoredBucket | undefined> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as StoredBucket
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-    throw new Error(`${path} cannot be read: ${message}. Repair it, or move its bucket away`, { cause: error })
-  }
-}
-
-/** Whether it has nothing but empty folders of ours, and maybe the document that was being written. */
-async function isHalfMade (folder: string): Promise<boolean> {
-  if (!(await lstat(folder)).isDirectory()) return false
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
-    if (!entry.isDirectory() || !SUBFOLDERS.includes(entry.name)) return false
-    const names = await readdir(join(folder, entry.name))
-    if (names.some(name => entry.name !== 'bucket' || !/^[0-9a-f-]{36}\.tmp$/.test(name))) return false
-  }
-  return true
 }
 
 /**
@@ -63,22 +41,17 @@ export class Bucket {
   get #uploads (): string { return join(this.folder, 'uploads') }
 
   static async create (folder: string, stored: StoredBucket): Promise<Bucket> {
-    for (const name of SUBFOLDERS) await mkdir(join(folder, name), { recursive: true })
+    await makeBucketFolder(folder)
     const bucket = new Bucket(folder, stored)
     await bucket.save(stored)
     return bucket
   }
 
-  /**
-   * Returns undefined for what is no bucket: someone else's, which stays, or one that a killed process has half made, which goes.
-   * @throws when there is a `bucket.json` that cannot be read
-   */
+  /** @returns undefined for what is no bucket */
   static async open (folder: string): Promise<Bucket | undefined> {
-    const stored = await readStored(join(folder, 'bucket', 'bucket.json'))
-    if (stored === undefined) {
-      if (await isHalfMade(folder)) await rm(folder, { recursive: true, force: true })
-      return undefined
-    }
+    const stored = await openBucketFolder(folder)
+    if (stored === undefined) return undefined
+    // Takes away what a killed process was writing.
     await readAllJson(join(folder, 'bucket'))
     const bucket = new Bucket(folder, stored)
     const used = new Set<string>()
