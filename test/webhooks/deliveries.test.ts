@@ -180,14 +180,29 @@ async function suite (t: Test, engine: Engine): Promise<void> {
     t.strictSame(await current.deliver(), { delivered: 13, failed: 0, dead: 0 }, 'what the old process wrote, too')
 
     taking.answer(response => { response.writeHead(500).end() })
-    await old.upload()
+    const last = await old.upload()
     t.match(await current.deliver(), { failed: 1 })
     old.after(30 * MINUTE)
     t.match(await old.deliver(), { dead: 0 }, 'the other URL was seen of late')
     old.after(HOUR)
     t.strictSame(await old.deliver(), { delivered: 0, failed: 0, dead: 1 }, 'nobody has another URL any more')
-    await old.upload()
+    t.equal((await old.call('DELETE', `/files/${last.id}`, { token: old.ada })).statusCode, 204)
     t.equal((await old.outbox()).length, 14, 'and nothing more is written')
+  })
+
+  t.test('F34: a URL stays in use for as long as a process that has it runs', async t => {
+    const gone = await startReceiver(t)
+    const taking = await startReceiver(t)
+    gone.answer(response => { response.writeHead(410).end() })
+    const old = await start(t, `app: ${hook(gone.url)}`)
+    const current = await start(t, `app: ${hook(taking.url)}`, { env: { DATABASE_URL: old.config.database.url } })
+    const file = await old.upload()
+    t.match(await old.deliver(), { failed: 1, dead: 0 })
+    for (const { after } of [old, current]) after(2 * HOUR)
+    t.match(await current.deliver(), { delivered: 1 })
+    t.equal((await old.call('DELETE', `/files/${file.id}`, { token: old.ada })).statusCode, 204)
+    t.strictSame(await old.deliver(), { delivered: 0, failed: 0, dead: 0 })
+    t.match(await current.deliver(), { delivered: 1 })
   })
 
   t.test('F34: when both URLs of a change answer 410, the webhook is disabled, and enabled as a whole', async t => {
